@@ -1,1 +1,16 @@
-//! wf-core
+//! The rules of a run: what starts, what waits, what is stopped, and how it all ends.
+//!
+//! This crate does no I/O. It has no clock, no thread and no randomness of its own: time comes in as an argument
+//! ([`Time`]), and so does the seed for jitter. [`Supervisor::handle`] takes one [`Event`] and answers with
+//! [`Effects`]; everything in between is ordinary data, so a test can run an eight-hour batch in milliseconds.
+
+#![warn(missing_docs)]
+
+pub mod credentials;
+mod item;
+mod record;
+mod time;
+
+pub use item::{AttemptId, Item, ItemId, ItemIdError, ItemIndex, Outcome, Slot, Verdict};
+pub use record::{AttemptEnd, Counts, Leftover, OutputRef, PlanAction, Record};
+pub use time::Time;

@@ -1,1 +1,12 @@
-//! wf-protocol
+//! The messages between the supervisor and its workers, their framing, and the workers' client.
+//!
+//! A worker connects to the local socket in `WF_SOCKET`, says [`Hello`](ToSupervisor::Hello) with the token in
+//! `WF_TOKEN`, and is answered with [`Welcome`](ToWorker::Welcome). From then on either side may send at any time.
+//! `docs/protocol.md` has the bytes.
+
+mod message;
+
+pub use message::{
+    CallOutcome, DenyCause, Dimension, JobVerdict, LeaseRequest, QuotaHint, RefusalCode, StopReason, ToSupervisor,
+    ToWorker, VERSION, WaitReason,
+};

@@ -1,2 +1,12 @@
-//! The binary.
+//! `wf-supervisor`: runs a list of items through a workflow, many at once, on one shared pool of API keys.
+
+mod cli;
+mod commands;
+mod config;
+mod console;
+mod items;
+mod keys;
+mod run;
+mod store;
+
 fn main() {}

@@ -1,1 +1,3 @@
-//! wf-worker
+//! The built-in worker: one item, one workflow, one process.
+
+pub mod job;

@@ -1,0 +1,1 @@
+//! The command line: every verb, option, default and help text.

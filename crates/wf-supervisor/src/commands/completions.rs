@@ -1,0 +1,1 @@
+//! `wf-supervisor completions`.

@@ -1,0 +1,1 @@
+//! `wf.toml`, environment and command line, layered into one set of settings.

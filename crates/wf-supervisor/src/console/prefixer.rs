@@ -1,0 +1,1 @@
+//! Cuts a stream into prefixed lines.

@@ -1,0 +1,1 @@
+//! Replaces secrets in a stream of bytes.

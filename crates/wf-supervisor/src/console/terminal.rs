@@ -1,0 +1,1 @@
+//! The one thread that writes to stdout and stderr.

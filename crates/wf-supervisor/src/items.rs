@@ -1,0 +1,1 @@
+//! The items of a run: files, standard input, `--item`, `--all`; placeholders of commands.

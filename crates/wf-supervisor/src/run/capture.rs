@@ -1,0 +1,1 @@
+//! Reads what workers write: pipe → redaction → log, and tells the console.

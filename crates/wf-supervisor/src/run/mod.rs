@@ -1,0 +1,3 @@
+//! A run: the driver and what it drives.
+
+pub mod capture;

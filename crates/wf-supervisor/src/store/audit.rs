@@ -1,0 +1,1 @@
+//! Consolidation of the workers’ audit files.

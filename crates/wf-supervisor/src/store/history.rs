@@ -1,0 +1,1 @@
+//! `history.db`: an index of the journals.

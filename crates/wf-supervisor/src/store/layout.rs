@@ -1,0 +1,1 @@
+//! Where everything lies: the state directory and the run directories.
