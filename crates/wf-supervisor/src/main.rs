@@ -4,6 +4,8 @@ mod cli;
 mod commands;
 mod config;
 mod console;
+mod duration;
+mod exit;
 mod items;
 mod keys;
 mod run;

@@ -1,1 +1,0 @@
-//! The command line: every verb, option, default and help text.

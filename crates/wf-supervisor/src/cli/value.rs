@@ -1,0 +1,310 @@
+//! Readers of single values, shared by the command line, the environment and `wf.toml`.
+//!
+//! Each takes the text as written and answers with a value or with a clause that fits after "NAME: ".
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::duration;
+
+/// What `--parallel` means without a number.
+pub const PARALLEL_WITHOUT_NUMBER: u16 = 3;
+
+/// A bound that can be switched off with the word `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit<T> {
+    /// No bound.
+    Off,
+    /// This much.
+    At(T),
+}
+
+impl<T> Limit<T> {
+    /// The bound, if there is one.
+    pub fn at(self) -> Option<T> {
+        match self {
+            Limit::Off => None,
+            Limit::At(value) => Some(value),
+        }
+    }
+}
+
+/// What reaches the console of the workers' output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum OutputMode {
+    /// Live, line by line, each with its item's prefix
+    Prefixed,
+    /// An item's output in one piece when it ends
+    Grouped,
+    /// Nothing; the logs have it all
+    None,
+}
+
+/// What tells people how far the run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ProgressMode {
+    /// A bar on a terminal; elsewhere a line per finished item and one every 30 s
+    Auto,
+    /// Nothing
+    None,
+}
+
+/// Whether there is colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ColorMode {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// One of the built-in workflows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum WorkflowName {
+    /// A brief becomes an issue
+    Issue,
+    /// An issue becomes a low-level design
+    Lld,
+    /// A design becomes code on a branch
+    Implement,
+}
+
+impl WorkflowName {
+    /// All of them, in the order a project uses them.
+    pub const ALL: [WorkflowName; 3] = [WorkflowName::Issue, WorkflowName::Lld, WorkflowName::Implement];
+
+    /// The word on the command line and in `wf.toml`.
+    pub fn word(self) -> &'static str {
+        match self {
+            WorkflowName::Issue => "issue",
+            WorkflowName::Lld => "lld",
+            WorkflowName::Implement => "implement",
+        }
+    }
+
+    /// What precedes an id in messages and file names.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            WorkflowName::Issue => "ISSUE-",
+            WorkflowName::Lld => "LLD-",
+            WorkflowName::Implement => "IMPL-",
+        }
+    }
+}
+
+impl fmt::Display for WorkflowName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// One of the words of an enumeration.
+pub fn word<T: clap::ValueEnum>(text: &str) -> Result<T, String> {
+    T::from_str(text, false).map_err(|_| {
+        let words: Vec<String> = T::value_variants()
+            .iter()
+            .filter_map(|v| v.to_possible_value().map(|p| p.get_name().to_owned()))
+            .collect();
+        format!("{text:?} is none of {}", words.join(", "))
+    })
+}
+
+/// The word of a value of an enumeration.
+pub fn word_of<T: clap::ValueEnum>(value: &T) -> String {
+    value.to_possible_value().map(|p| p.get_name().to_owned()).unwrap_or_default()
+}
+
+/// Workers at once: at least 1. More than a run can have is not an error here, the cap takes care of it.
+pub fn workers(text: &str) -> Result<u16, String> {
+    if text.is_empty() {
+        return Err("a number is missing".to_owned());
+    }
+    if text.bytes().all(|b| b.is_ascii_digit()) {
+        return match text.parse::<u16>() {
+            Ok(0) => Err("at least 1 worker is needed".to_owned()),
+            Ok(n) => Ok(n),
+            Err(_) => Ok(u16::MAX),
+        };
+    }
+    // "nan" and "inf" are numbers to Rust, but names of files to a person.
+    if text.parse::<f64>().is_ok_and(f64::is_finite) {
+        return Err("workers are counted in whole numbers from 1".to_owned());
+    }
+    Err(format!("{text:?} is not a number of workers"))
+}
+
+/// [`workers`], for the command line, where `--parallel items.txt` is a likely slip.
+pub fn parallel(text: &str) -> Result<u16, String> {
+    workers(text).map_err(|clause| {
+        if clause.ends_with("not a number of workers") {
+            format!("not a number of workers: write --parallel={PARALLEL_WITHOUT_NUMBER} {text}")
+        } else {
+            clause
+        }
+    })
+}
+
+/// A whole number from `min`; `_` may group its digits.
+fn whole(text: &str, min: u64) -> Result<u64, String> {
+    let digits: String = text.chars().filter(|c| *c != '_').collect();
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(format!("{text:?} is not a whole number"));
+    }
+    match digits.parse::<u64>() {
+        Ok(n) if n >= min => Ok(n),
+        Ok(_) => Err(format!("at least {min} is needed")),
+        Err(_) => Err(format!("{text} is too large")),
+    }
+}
+
+fn small(text: &str, min: u64) -> Result<u32, String> {
+    u32::try_from(whole(text, min)?).map_err(|_| format!("{text} is too large"))
+}
+
+/// A count that may be 0.
+pub fn count(text: &str) -> Result<u32, String> {
+    small(text, 0)
+}
+
+/// A count of at least 1.
+pub fn positive(text: &str) -> Result<u32, String> {
+    small(text, 1)
+}
+
+/// The cap on workers: 1 to 1,000. Each is two processes, three descriptors and its share of memory.
+pub fn max_parallel(text: &str) -> Result<u16, String> {
+    match whole(text, 1)? {
+        n @ 1..=1_000 => Ok(n as u16),
+        _ => Err("more than 1000 workers at once are not supported".to_owned()),
+    }
+}
+
+/// A count of at least 1, or `off`.
+pub fn positive_or_off(text: &str) -> Result<Limit<u32>, String> {
+    if text == "off" { Ok(Limit::Off) } else { positive(text).map(Limit::At) }
+}
+
+/// Tokens, at least 1, or `off`.
+pub fn tokens_or_off(text: &str) -> Result<Limit<u64>, String> {
+    if text == "off" { Ok(Limit::Off) } else { whole(text, 1).map(Limit::At) }
+}
+
+/// A duration above zero.
+pub fn time(text: &str) -> Result<Duration, String> {
+    match duration::parse(text)? {
+        Duration::ZERO => Err("more than 0 is needed".to_owned()),
+        d => Ok(d),
+    }
+}
+
+/// A duration that may be zero.
+pub fn time_or_zero(text: &str) -> Result<Duration, String> {
+    duration::parse(text)
+}
+
+/// A duration above zero, or `off`.
+pub fn time_or_off(text: &str) -> Result<Limit<Duration>, String> {
+    if text == "off" { Ok(Limit::Off) } else { time(text).map(Limit::At) }
+}
+
+/// A number of bytes: `4096`, `500KiB`, `64MiB`, `1GiB`; at least 4 KiB.
+pub fn size_bytes(text: &str) -> Result<u64, String> {
+    let digits = text.bytes().take_while(|b| b.is_ascii_digit() || *b == b'_').count();
+    let (number, unit) = text.split_at(digits);
+    let factor: u64 = match unit.trim_start() {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        _ => return Err(format!("{text:?} is not a size (write 4096, 500KiB, 64MiB or 1GiB)")),
+    };
+    let bytes = whole(number, 0)?.checked_mul(factor).ok_or_else(|| format!("{text} is too large"))?;
+    if bytes < 4096 { Err("at least 4KiB is needed".to_owned()) } else { Ok(bytes) }
+}
+
+/// Writes a number of bytes so that [`size_bytes`] reads it again.
+pub fn format_size(bytes: u64) -> String {
+    for (shift, unit) in [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")] {
+        if bytes >> shift > 0 && bytes.is_multiple_of(1 << shift) {
+            return format!("{}{unit}", bytes >> shift);
+        }
+    }
+    bytes.to_string()
+}
+
+/// A switch: `1`, `true`, `yes`, `on`, or `0`, `false`, `no`, `off`.
+pub fn switch(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err(format!("{text:?} is neither true nor false")),
+    }
+}
+
+/// The name of an environment variable.
+pub fn variable(text: &str) -> Result<String, String> {
+    let mut bytes = text.bytes();
+    let good = bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+        && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    // What is not a name may well be a secret put into the wrong place: it is not repeated.
+    if good { Ok(text.to_owned()) } else { Err("this is not the name of an environment variable".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn numbers_of_workers() {
+        for (text, expected) in [
+            ("1", Ok(1)),
+            ("5", Ok(5)),
+            ("007", Ok(7)),
+            ("65536", Ok(u16::MAX)),
+            ("99999999999999999999999", Ok(u16::MAX)),
+            ("0", Err("at least 1 worker is needed")),
+            ("-1", Err("workers are counted in whole numbers from 1")),
+            ("1.5", Err("workers are counted in whole numbers from 1")),
+            ("items.txt", Err("not a number of workers: write --parallel=3 items.txt")),
+            ("-", Err("not a number of workers: write --parallel=3 -")),
+        ] {
+            assert_eq!(parallel(text), expected.map_err(str::to_owned), "{text}");
+        }
+    }
+
+    #[test]
+    fn counts_and_sizes() {
+        assert_eq!(tokens_or_off("1_000_000"), Ok(Limit::At(1_000_000)));
+        assert_eq!(tokens_or_off("off"), Ok(Limit::Off));
+        assert_eq!(positive("0").unwrap_err(), "at least 1 is needed");
+        assert_eq!(count("-3").unwrap_err(), "\"-3\" is not a whole number");
+        assert_eq!(count("4294967296").unwrap_err(), "4294967296 is too large");
+        assert_eq!(size_bytes("1GiB"), Ok(1 << 30));
+        assert_eq!(size_bytes("1 GiB"), Ok(1 << 30));
+        assert_eq!(
+            size_bytes("1GB").unwrap_err(),
+            "\"1GB\" is not a size (write 4096, 500KiB, 64MiB or 1GiB)"
+        );
+        assert_eq!(size_bytes("10").unwrap_err(), "at least 4KiB is needed");
+        assert_eq!(time("0s").unwrap_err(), "more than 0 is needed");
+        assert_eq!(word::<OutputMode>("loud").unwrap_err(), "\"loud\" is none of prefixed, grouped, none");
+        assert_eq!(variable("sk-ant-1").unwrap_err(), "this is not the name of an environment variable");
+    }
+
+    proptest! {
+        #[test]
+        fn sizes_written_and_read_again(bytes in 4096u64..) {
+            prop_assert_eq!(size_bytes(&format_size(bytes)), Ok(bytes));
+        }
+
+        #[test]
+        fn total(text in ".*") {
+            let _ = (parallel(&text), size_bytes(&text), tokens_or_off(&text), switch(&text), variable(&text));
+        }
+    }
+}

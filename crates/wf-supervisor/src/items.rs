@@ -1,1 +1,0 @@
-//! The items of a run: files, standard input, `--item`, `--all`; placeholders of commands.

@@ -1,0 +1,119 @@
+//! Paths with `{id}` in them: the inputs and outputs of workflows.
+
+use std::cmp::Ordering;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use wf_core::ItemId;
+
+use super::{Collector, ItemSpec, ItemsError};
+
+const ID: &str = "{id}";
+
+/// A path in which `{id}` stands for the item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern(String);
+
+impl Pattern {
+    /// Reads a pattern; without `{id}` all items would have the same file.
+    pub fn new(text: &str) -> Result<Pattern, String> {
+        if text.contains('\0') {
+            Err("a path cannot contain a NUL".to_owned())
+        } else if !text.contains(ID) {
+            Err(format!("{text:?} has no {{id}}, so all items would have the same file"))
+        } else if text.ends_with('/') {
+            Err(format!("{text:?} is a directory; a file is needed"))
+        } else {
+            Ok(Pattern(text.to_owned()))
+        }
+    }
+
+    /// The pattern as written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The path for an item, relative to the project where the pattern is.
+    pub fn path(&self, id: &ItemId) -> PathBuf {
+        PathBuf::from(self.0.replace(ID, id.as_str()))
+    }
+
+    /// Every item whose file exists under `project`, in natural order (2 before 10), and warnings about files whose name
+    /// would be an item's but for its form. A directory that is missing has no files.
+    pub fn inputs(&self, project: &Path) -> Result<(Vec<ItemSpec>, Vec<String>), ItemsError> {
+        let (before, after) = self.0.split_once(ID).expect("new() has seen {id}");
+        let start = before.rfind('/').map_or(0, |slash| slash + 1);
+        let end = before.len() + ID.len() + after.find('/').unwrap_or(after.len());
+        let component = &self.0[start..end];
+        let directory = project.join(&self.0[..start]);
+        let unreadable = |error| ItemsError::one(format!("{} cannot be read: {error}", directory.display()));
+        let entries = match fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok((Vec::new(), Vec::new())),
+            Err(error) => return Err(unreadable(error)),
+        };
+        let mut warnings = Vec::new();
+        let mut ids = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(unreadable)?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            // A pattern that begins with its id would take every hidden file for a bad id.
+            let Some(id) = id_in(component, &name).filter(|id| !id.starts_with('.')) else { continue };
+            if !project.join(self.0.replace(ID, id)).is_file() {
+                continue;
+            }
+            match ItemId::new(id) {
+                Ok(id) => ids.push(id),
+                Err(why) => warnings.push(format!("{} is left out: {why}", entry.path().display())),
+            }
+        }
+        ids.sort_by(|a, b| natural(a.as_str(), b.as_str()));
+        warnings.sort();
+        let mut list = Collector::new("");
+        for id in ids {
+            list.add(0, ItemSpec::bare(id));
+        }
+        list.problems.finish()?;
+        Ok((list.items, warnings))
+    }
+}
+
+/// What `{id}` stands for in `name`, if `component` with it is `name`. Every `{id}` stands for the same text.
+fn id_in<'a>(component: &str, name: &'a str) -> Option<&'a str> {
+    let places = component.matches(ID).count();
+    let literal = component.len() - places * ID.len();
+    let length = name.len().checked_sub(literal)? / places;
+    let start = component.find(ID)?;
+    let id = name.get(start..start + length)?;
+    (!id.is_empty() && component.replace(ID, id) == name).then_some(id)
+}
+
+/// Order of names in which runs of digits count as numbers.
+fn natural(a: &str, b: &str) -> Ordering {
+    let (mut left, mut right) = (a, b);
+    loop {
+        let (l, r) = (digits(left), digits(right));
+        let order = if l.is_empty() || r.is_empty() {
+            let (x, y) = (left.chars().next(), right.chars().next());
+            let order = x.cmp(&y);
+            let (Some(x), Some(y)) = (x, y) else { return order.then_with(|| a.cmp(b)) };
+            left = &left[x.len_utf8()..];
+            right = &right[y.len_utf8()..];
+            order
+        } else {
+            left = &left[l.len()..];
+            right = &right[r.len()..];
+            let (l, r) = (l.trim_start_matches('0'), r.trim_start_matches('0'));
+            l.len().cmp(&r.len()).then_with(|| l.cmp(r))
+        };
+        if order != Ordering::Equal {
+            return order;
+        }
+    }
+}
+
+fn digits(text: &str) -> &str {
+    &text[..text.bytes().take_while(u8::is_ascii_digit).count()]
+}

@@ -1,0 +1,400 @@
+//! What lists of items are taken, and what is refused.
+
+use std::fs;
+
+use proptest::prelude::*;
+
+use super::text::id_of_text;
+use super::*;
+
+fn text_list(bytes: &[u8]) -> Result<Vec<ItemSpec>, ItemsError> {
+    text::read("items.txt", bytes, false)
+}
+
+fn by_line(bytes: &[u8]) -> Result<Vec<ItemSpec>, ItemsError> {
+    text::read("items.txt", bytes, true)
+}
+
+fn json_list(bytes: &[u8]) -> Result<Vec<ItemSpec>, ItemsError> {
+    json_lines::read("items.jsonl", bytes)
+}
+
+fn ids(items: &[ItemSpec]) -> Vec<&str> {
+    items.iter().map(|i| i.id.as_str()).collect()
+}
+
+#[test]
+fn plain_lists() {
+    let items =
+        text_list(b"\xef\xbb\xbf42\r\n\n  # a comment\n#\n# 42\n#tag\n 43\tFix  the login \r\n_x-1").unwrap();
+    assert_eq!(ids(&items), ["42", "43", "_x-1"]);
+    assert_eq!(items[0].text, None);
+    assert_eq!(items[1].text.as_deref(), Some("Fix  the login"));
+    assert_eq!((items[0].text_or_id(), items[1].text_or_id()), ("42", "Fix  the login"));
+}
+
+#[test]
+fn refusals_of_text() {
+    let long = format!("{}\n", "a".repeat(129));
+    let many = "a/b\n".repeat(13);
+    let table: &[(&str, &[u8])] = &[
+        ("traversal", b"ok\n../../etc/passwd\n"),
+        ("slash", b"a/b\n"),
+        ("dash", b"ok\n\n-rf\n"),
+        ("hash", b"#42\n"),
+        ("hash with text", b"#42 Fix it\n"),
+        ("hash and word", b"#42x\nok\n#\xc3\xa9\n"),
+        ("accent", "käse\n".as_bytes()),
+        ("escape", b"\x1b[31m\n"),
+        ("too long", long.as_bytes()),
+        ("twice", b"a\nb\n\na\n"),
+        ("case", b"a-B\nx\nA-b\n"),
+        ("not UTF-8", b"ok\n\xff\xfe\n"),
+        ("UTF-16", b"\xff\xfe4\x002\x00\n"),
+        ("NUL", b"4\x002\n"),
+        ("empty", b""),
+        ("nothing but comments", b"\n# one\n"),
+        ("several", b"a/b\nok\n../c\nok\n"),
+        ("many", many.as_bytes()),
+    ];
+    let shown: String = table
+        .iter()
+        .map(|(name, bytes)| match text_list(bytes) {
+            Ok(items) => format!("{name}\n    taken: {}\n", ids(&items).join(" ")),
+            Err(error) => format!("{name}\n    {}\n", error.to_string().replace('\n', "\n    ")),
+        })
+        .collect();
+    insta::assert_snapshot!(shown, @r##"
+    traversal
+        items.txt:2: "../../etc/passwd": '.' is not allowed in an id (letters, digits, '_' and '-' are)
+        if every line is an item's text, add --lines
+    slash
+        items.txt:1: "a/b": '/' is not allowed in an id (letters, digits, '_' and '-' are)
+        if every line is an item's text, add --lines
+    dash
+        items.txt:3: "-rf": an id may not begin with '-'
+        if every line is an item's text, add --lines
+    hash
+        items.txt:1: "#42" looks like a comment; write 42
+    hash with text
+        items.txt:1: "#42" looks like a comment; write 42
+    hash and word
+        taken: ok
+    accent
+        items.txt:1: "käse": 'ä' is not allowed in an id (letters, digits, '_' and '-' are)
+        if every line is an item's text, add --lines
+    escape
+        items.txt:1: "\u{1b}[31m": '\u{1b}' is not allowed in an id (letters, digits, '_' and '-' are)
+        if every line is an item's text, add --lines
+    too long
+        items.txt:1: "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"...: an id longer than 128 characters
+        if every line is an item's text, add --lines
+    twice
+        items.txt:4: duplicate id a (first in line 1)
+    case
+        items.txt:3: duplicate id A-b: a-B (first in line 1) differs only in case, and some systems take their files for one
+    not UTF-8
+        items.txt:2: the line is not valid UTF-8
+    UTF-16
+        items.txt:1: this is UTF-16; save the file as UTF-8
+    NUL
+        items.txt:1: the line contains a NUL byte
+    empty
+        the list is empty: items.txt has no items
+    nothing but comments
+        the list is empty: items.txt has no items
+    several
+        items.txt:1: "a/b": '/' is not allowed in an id (letters, digits, '_' and '-' are)
+        items.txt:3: "../c": '.' is not allowed in an id (letters, digits, '_' and '-' are)
+        items.txt:4: duplicate id ok (first in line 2)
+        if every line is an item's text, add --lines
+    many
+        items.txt:1: "a/b": '/' is not allowed in an id (letters, digits, '_' and '-' are)
+        items.txt:2: "a/b": '/' is not allowed in an id (letters, digits, '_' and '-' are)
+        items.txt:3: "a/b": '/' is not allowed in an id (letters, digits, '_' and '-' are)
+        items.txt:4: "a/b": '/' is not allowed in an id (letters, digits, '_' and '-' are)
+        items.txt:5: "a/b": '/' is not allowed in an id (letters, digits, '_' and '-' are)
+        items.txt:6: "a/b": '/' is not allowed in an id (letters, digits, '_' and '-' are)
+        items.txt:7: "a/b": '/' is not allowed in an id (letters, digits, '_' and '-' are)
+        items.txt:8: "a/b": '/' is not allowed in an id (letters, digits, '_' and '-' are)
+        items.txt:9: "a/b": '/' is not allowed in an id (letters, digits, '_' and '-' are)
+        items.txt:10: "a/b": '/' is not allowed in an id (letters, digits, '_' and '-' are)
+        ... and 3 more
+        if every line is an item's text, add --lines
+    "##);
+}
+
+#[test]
+fn texts_by_line() {
+    let items =
+        by_line("Fix the login!\n\n# skipped\n  indented {} \nКириллица\n../../etc/passwd\n".as_bytes())
+            .unwrap();
+    assert_eq!(items[0].text.as_deref(), Some("Fix the login!"));
+    assert_eq!(items[1].text.as_deref(), Some("  indented {} "));
+    insta::assert_snapshot!(ids(&items).join("\n"), @r"
+    fix-the-login-c674fb76ea
+    indented-3306d981e7
+    item-87711c1317
+    etc-passwd-3754d6cb3a
+    ");
+    // The id belongs to the text: lines before it change nothing.
+    assert_eq!(by_line(b"new\nFix the login!\n").unwrap()[1].id, items[0].id);
+    assert_ne!(id_of_text("Fix"), id_of_text("fix"));
+
+    insta::assert_snapshot!(by_line(b"a\nb\na\n").unwrap_err(), @"items.txt:3: duplicate id a-ca978112ca (first in line 1)");
+    insta::assert_snapshot!(by_line(b"#42 Fix it\n").unwrap_err(), @r##"items.txt:1: "#42" looks like a comment; write 42"##);
+}
+
+#[test]
+fn json() {
+    let items = json_list(
+        br#"{"id": "a", "text": "two\nlines", "timeout": "1m30s", "env": {"B": "2", "A": "1"}}
+{"instance_id": "django__django-11099", "problem_statement": "...", "text": ""}
+
+{"custom_id": "request-1", "id": null, "body": {}}
+{"id": 42, "custom_id": "ignored", "text": null}"#,
+    )
+    .unwrap();
+    assert_eq!(ids(&items), ["a", "django__django-11099", "request-1", "42"]);
+    assert_eq!(items[0].timeout, Some(Duration::from_secs(90)));
+    assert_eq!(*items[0].env, [("A".into(), "1".into()), ("B".into(), "2".into())]);
+    assert_eq!((items[0].text.as_deref(), items[1].text.as_deref()), (Some("two\nlines"), None));
+}
+
+#[test]
+fn refusals_of_json() {
+    let table = [
+        "{",
+        "42",
+        "[1]",
+        "{}",
+        r#"{"text": "x"}"#,
+        r#"{"id": ""}"#,
+        r#"{"id": "a b"}"#,
+        r##"{"id": "#7"}"##,
+        r#"{"id": -1}"#,
+        r#"{"id": 1.5}"#,
+        r#"{"id": true}"#,
+        r#"{"id": "a", "text": 1}"#,
+        r#"{"id": "a", "text": "x\u0000"}"#,
+        r#"{"id": "a", "timeout": 30}"#,
+        r#"{"id": "a", "timeout": "30"}"#,
+        r#"{"id": "a", "timeout": "0s"}"#,
+        r#"{"id": "a", "env": []}"#,
+        r#"{"id": "a", "env": {"A": 1}}"#,
+        r#"{"id": "a", "env": {"WF_TOKEN": "x"}}"#,
+        r#"{"id": "a", "env": {"A=B": "x"}}"#,
+        r#"{"id": "a", "env": {"": "x"}}"#,
+        r#"{"id": "a"} trailing"#,
+    ];
+    let shown: String = table
+        .iter()
+        .map(|line| format!("{line}\n    {}\n", json_list(line.as_bytes()).unwrap_err()))
+        .collect();
+    insta::assert_snapshot!(shown, @r##"
+    {
+        items.jsonl:1: not a JSON object (column 1): EOF while parsing an object
+    42
+        items.jsonl:1: not a JSON object: each line needs one of its own, such as {"id": "42"}
+    [1]
+        items.jsonl:1: not a JSON object: each line needs one of its own, such as {"id": "42"}
+    {}
+        items.jsonl:1: the object has none of id, instance_id, custom_id
+    {"text": "x"}
+        items.jsonl:1: the object has none of id, instance_id, custom_id
+    {"id": ""}
+        items.jsonl:1: "id" is "": an empty id
+    {"id": "a b"}
+        items.jsonl:1: "id" is "a b": ' ' is not allowed in an id (letters, digits, '_' and '-' are)
+    {"id": "#7"}
+        items.jsonl:1: "id" is "#7": '#' is not allowed in an id (letters, digits, '_' and '-' are); write 7
+    {"id": -1}
+        items.jsonl:1: "id" is neither a string nor a whole number
+    {"id": 1.5}
+        items.jsonl:1: "id" is neither a string nor a whole number
+    {"id": true}
+        items.jsonl:1: "id" is neither a string nor a whole number
+    {"id": "a", "text": 1}
+        items.jsonl:1: "text" is not a string
+    {"id": "a", "text": "x\u0000"}
+        items.jsonl:1: "text" contains a NUL
+    {"id": "a", "timeout": 30}
+        items.jsonl:1: "timeout" is not a string such as "30s"
+    {"id": "a", "timeout": "30"}
+        items.jsonl:1: "timeout": 30 has no unit: write 30s, 30m or 30h
+    {"id": "a", "timeout": "0s"}
+        items.jsonl:1: "timeout": more than 0 is needed
+    {"id": "a", "env": []}
+        items.jsonl:1: "env" is not an object of strings
+    {"id": "a", "env": {"A": 1}}
+        items.jsonl:1: "env": the value of "A" is not a string
+    {"id": "a", "env": {"WF_TOKEN": "x"}}
+        items.jsonl:1: "env": "WF_TOKEN" belongs to the supervisor, as all names with WF_ do
+    {"id": "a", "env": {"A=B": "x"}}
+        items.jsonl:1: "env": "A=B" cannot be the name of a variable
+    {"id": "a", "env": {"": "x"}}
+        items.jsonl:1: "env": "" cannot be the name of a variable
+    {"id": "a"} trailing
+        items.jsonl:1: not a JSON object (column 13): trailing characters
+    "##);
+    assert!(json_list(&[b"[".repeat(100_000), b"\n".to_vec()].concat()).is_err());
+}
+
+#[test]
+fn named_items() {
+    let names = |ids: &[&str]| {
+        load(
+            &ItemSource::Named(ids.iter().map(|i| (*i).to_owned()).collect()),
+            false,
+            Path::new("."),
+            &b""[..],
+        )
+    };
+    assert_eq!(ids(&names(&["42", "x"]).unwrap()), ["42", "x"]);
+    insta::assert_snapshot!(names(&["", "-rf", "#42", "a/b", "ok", "OK", "ok"]).unwrap_err(), @r##"
+    --item "": an empty id
+    --item "-rf": an id may not begin with '-'
+    --item "#42": '#' is not allowed in an id (letters, digits, '_' and '-' are); write 42
+    --item "a/b": '/' is not allowed in an id (letters, digits, '_' and '-' are)
+    duplicate id OK: ok differs only in case, and some systems take their files for one
+    duplicate id ok
+    "##);
+}
+
+#[test]
+fn files_that_cannot_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let from = |name: &str, lines: bool| {
+        let source = ItemSource::File(PathBuf::from(name));
+        load(&source, lines, dir.path(), &b""[..]).map(|items| items.len()).map_err(|e| e.to_string())
+    };
+    fs::create_dir(dir.path().join("sub")).unwrap();
+    fs::write(dir.path().join("a.jsonl"), "{\"id\": \"a\"}\n").unwrap();
+    fs::write(dir.path().join("b.txt"), "a b\n").unwrap();
+    insta::assert_snapshot!(from("missing.txt", false).unwrap_err(), @"the items file missing.txt does not exist");
+    insta::assert_snapshot!(from("sub", false).unwrap_err(), @"sub is a directory; an items file or '-' is needed");
+    insta::assert_snapshot!(from("a.jsonl", true).unwrap_err(), @"--lines reads text, but a.jsonl has JSON objects with ids of their own");
+    assert_eq!((from("a.jsonl", false), from("b.txt", true)), (Ok(1), Ok(1)));
+}
+
+#[test]
+fn long_lines_and_texts() {
+    let mut bytes = vec![b'a'; lines::MAX_LINE_BYTES + 10];
+    bytes.extend_from_slice(b"\nok\n");
+    insta::assert_snapshot!(text_list(&bytes).unwrap_err(), @"items.txt:1: the line is longer than 16 MiB");
+
+    let long = format!("a {}\nb short\n", "x".repeat(MAX_INLINE_TEXT_BYTES + 1));
+    let items = text_list(long.as_bytes()).unwrap();
+    assert!(items[0].text_goes_to_file() && !items[1].text_goes_to_file());
+    let template = |word: &str| Template::new(&["agent".into(), word.into()]);
+    assert_eq!(check_command(&items, &template("{id}")), Ok(()));
+    insta::assert_snapshot!(check_command(&items, &template("{}")).unwrap_err(), @"a: its text has 65537 bytes, too long for an argument: use {id} in the command and let it read the file named in WF_ITEM_TEXT_FILE");
+    assert!(check_command(&items, &template("none")).is_err());
+
+    let items = text_list(format!("a {}", "x".repeat(60_000)).as_bytes()).unwrap();
+    assert_eq!(check_command(&items, &template("{}{}")), Ok(()));
+    insta::assert_snapshot!(check_command(&items, &template("{}{}{}")).unwrap_err(), @"a: an argument of the command would be longer than 128 KiB");
+}
+
+#[test]
+fn a_hundred_thousand_items() {
+    let list: String = (1..=100_000).map(|n| format!("item-{n} text {n}\n")).collect();
+    let items = text_list(list.as_bytes()).unwrap();
+    assert_eq!(items.len(), 100_000);
+    assert!(size_of::<ItemSpec>() <= 96, "{}", size_of::<ItemSpec>());
+}
+
+#[test]
+fn inputs_of_a_pattern() {
+    let dir = tempfile::tempdir().unwrap();
+    let touch = |path: &str| {
+        let path = dir.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "x").unwrap();
+    };
+    for path in
+        ["issues/10.md", "issues/2.md", "issues/a.md", "issues/a b.md", "issues/.hidden.md", "issues/b.txt"]
+    {
+        touch(path);
+    }
+    touch("d/x-7/doc-7.md");
+    touch("d/x-8/doc-9.md");
+    touch("d/x-9");
+    fs::create_dir(dir.path().join("issues/dir.md")).unwrap();
+
+    let found = |pattern: &str| Pattern::new(pattern).unwrap().inputs(dir.path()).unwrap();
+    let (items, warnings) = found("issues/{id}.md");
+    assert_eq!(ids(&items), ["2", "10", "a"]);
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].ends_with(
+        "issues/a b.md is left out: ' ' is not allowed in an id (letters, digits, '_' and '-' are)"
+    ));
+    assert_eq!(ids(&found("d/x-{id}/doc-{id}.md").0), ["7"]);
+    assert_eq!(ids(&found("none/{id}.md").0), [""; 0]);
+    assert_eq!(Pattern::new("docs/LLD-{id}.md").unwrap().path(&items[0].id), PathBuf::from("docs/LLD-2.md"));
+    for (pattern, part) in
+        [("issues/all.md", "has no {id}"), ("issues/{id}/", "is a directory"), ("{id}\0", "NUL")]
+    {
+        assert!(Pattern::new(pattern).unwrap_err().contains(part), "{pattern}");
+    }
+}
+
+#[test]
+fn fingerprints_tell_work_apart() {
+    let item = |id: &str, text: Option<&str>, env: &[(&str, &str)]| ItemSpec {
+        id: ItemId::new(id).unwrap(),
+        text: text.map(Into::into),
+        timeout: None,
+        env: env.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect(),
+    };
+    let words = |words: &[&str]| words.iter().map(Into::into).collect::<Vec<std::ffi::OsString>>();
+    let base = command_fingerprint(&words(&["a", "b"]), Path::new("/p"), &item("x", None, &[]));
+    let others = [
+        command_fingerprint(&words(&["ab"]), Path::new("/p"), &item("x", None, &[])),
+        command_fingerprint(&words(&["a", "b"]), Path::new("/q"), &item("x", None, &[])),
+        command_fingerprint(&words(&["a", "b"]), Path::new("/p"), &item("y", None, &[])),
+        command_fingerprint(&words(&["a", "b"]), Path::new("/p"), &item("x", Some("t"), &[])),
+        command_fingerprint(&words(&["a", "b"]), Path::new("/p"), &item("x", None, &[("A", "1")])),
+        command_fingerprint(&words(&["a", "b"]), Path::new("/p"), &item("x", None, &[("A1", "")])),
+        workflow_fingerprint("lld", &[b"input"], &item("x", None, &[])),
+        workflow_fingerprint("issue", &[b"input"], &item("x", None, &[])),
+        workflow_fingerprint("lld", &[b"inp", b"ut"], &item("x", None, &[])),
+    ];
+    let all: std::collections::BTreeSet<&String> = others.iter().chain([&base]).collect();
+    assert_eq!(all.len(), others.len() + 1);
+    let patient = ItemSpec { timeout: Some(Duration::from_secs(1)), ..item("x", None, &[]) };
+    assert_eq!(base, command_fingerprint(&words(&["a", "b"]), Path::new("/p"), &patient));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_give_items_or_sentences(bytes in proptest::collection::vec(any::<u8>(), 0..200), lines: bool) {
+        for result in [text::read("x", &bytes[..], lines), json_lines::read("x", &bytes[..])] {
+            match result {
+                Ok(items) => {
+                    prop_assert!(!items.is_empty());
+                    let distinct: std::collections::BTreeSet<String> =
+                        items.iter().map(|i| i.id.as_str().to_ascii_lowercase()).collect();
+                    prop_assert_eq!(distinct.len(), items.len());
+                }
+                Err(error) => prop_assert!(!error.to_string().is_empty()),
+            }
+        }
+    }
+
+    #[test]
+    fn any_text_has_an_id(text in "\\PC{0,300}") {
+        prop_assert_eq!(id_of_text(&text), id_of_text(&text));
+    }
+
+    #[test]
+    fn lists_are_read_as_written(list in proptest::collection::btree_map("[a-z0-9_][a-z0-9_-]{0,20}", "[a-z{}]{0,5}( [^\\s\0]{1,5}){0,3}", 1..20)) {
+        let file: String = list.iter().map(|(id, text)| format!("{id} {text}\r\n")).collect();
+        let items = text_list(file.as_bytes()).unwrap();
+        let read: Vec<(String, String)> =
+            items.iter().map(|i| (i.id.to_string(), i.text.as_deref().unwrap_or("").to_owned())).collect();
+        let written: Vec<(String, String)> =
+            list.iter().map(|(id, text)| (id.clone(), text.trim_ascii().to_owned())).collect();
+        prop_assert_eq!(read, written);
+    }
+}

@@ -1,0 +1,72 @@
+//! Items files in plain text: `ID`, `ID TEXT...`, or with `--lines` a text per line.
+
+use std::io::BufRead;
+
+use sha2::{Digest as _, Sha256};
+use wf_core::ItemId;
+
+use super::{ItemSpec, ItemsError, each_line, excerpt, hash_hint};
+
+/// Characters of a text that go into its slug.
+const SLUG_CHARS: usize = 40;
+
+/// Reads all items of `reader`; `source` names it in messages.
+pub fn read(source: &str, reader: impl BufRead, by_line: bool) -> Result<Vec<ItemSpec>, ItemsError> {
+    each_line(source, reader, |list, number, line| {
+        let trimmed = line.trim_ascii();
+        if trimmed.is_empty() {
+            return;
+        }
+        let (word, rest) = match trimmed.split_once(|c: char| c.is_ascii_whitespace()) {
+            Some((word, rest)) => (word, rest.trim_ascii_start()),
+            None => (trimmed, ""),
+        };
+        if word.starts_with('#') {
+            // `#42` is how people name an issue. Taking it for a comment would lose an item without a word.
+            let hint = hash_hint(word);
+            if !hint.is_empty() {
+                list.problem_at(number, &format!("{} looks like a comment{hint}", excerpt(word)));
+            }
+            return;
+        }
+        if by_line {
+            list.add(number, ItemSpec { text: Some(line.into()), ..ItemSpec::bare(id_of_text(line)) });
+            return;
+        }
+        match ItemId::new(word) {
+            Ok(id) => {
+                let text = (!rest.is_empty()).then(|| rest.into());
+                list.add(number, ItemSpec { text, ..ItemSpec::bare(id) });
+            }
+            Err(why) => {
+                list.problem_at(number, &format!("{}: {why}", excerpt(word)));
+                list.hint("if every line is an item's text, add --lines");
+            }
+        }
+    })
+}
+
+/// The id of an item that has only a text: what is readable of it, and a hash that tells similar texts apart. It depends
+/// on nothing but the text.
+pub fn id_of_text(text: &str) -> ItemId {
+    let mut slug = String::new();
+    for c in text.chars() {
+        if slug.len() >= SLUG_CHARS {
+            break;
+        }
+        if c.is_ascii_alphanumeric() {
+            slug.push(c.to_ascii_lowercase());
+        } else if !slug.is_empty() && !slug.ends_with('-') {
+            slug.push('-');
+        }
+    }
+    let slug = match slug.trim_end_matches('-') {
+        "" => "item",
+        slug => slug,
+    };
+    let digest = Sha256::digest(text.as_bytes());
+    // 40 bits: the slugs of a hundred thousand texts without a single ASCII letter are all the same.
+    let hash: String = digest[..5].iter().map(|byte| format!("{byte:02x}")).collect();
+    ItemId::new(&format!("{slug}-{hash}"))
+        .expect("lower-case letters, digits and inner dashes, at most 51 bytes")
+}
