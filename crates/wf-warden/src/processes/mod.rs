@@ -1,0 +1,20 @@
+//! Looking at processes: who is below whom, and what they are called.
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+pub(crate) use linux::{OwnChildren, Process, Stat, all, of_this_process, walk};
+
+#[cfg(not(target_os = "linux"))]
+mod elsewhere;
+#[cfg(not(target_os = "linux"))]
+pub(crate) use elsewhere::{OwnChildren, Process, Stat, all, of_this_process, walk};
+
+/// The number of this process.
+pub(crate) fn this() -> i32 {
+    nix::unistd::getpid().as_raw()
+}
+
+/// How many processes one walk of a tree looks at, at most. A fork bomb can grow as fast as it is walked; coming back
+/// to its root, and to reaping, beats following it.
+pub(crate) const MOST_IN_A_WALK: usize = 4096;
