@@ -7,6 +7,7 @@
 pub mod atomic;
 
 pub mod error;
+pub mod history;
 
 pub mod joblog;
 pub mod journal;
