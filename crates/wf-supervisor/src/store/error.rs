@@ -184,7 +184,9 @@ impl StoreError {
                 Some(Code::ReadOnly | Code::PermissionDenied) => {
                     StoreError::NotWritable { source: io_error(io::ErrorKind::PermissionDenied), path }
                 }
-                Some(Code::DatabaseBusy | Code::DatabaseLocked) => StoreError::Busy { path, waited_s: 30 },
+                Some(Code::DatabaseBusy | Code::DatabaseLocked) => {
+                    StoreError::Busy { path, waited_s: super::history::BUSY_TIMEOUT.as_secs() }
+                }
                 _ => StoreError::Database { path, detail },
             }
         }

@@ -6,7 +6,9 @@
 
 pub mod atomic;
 
+pub mod audit;
 pub mod error;
+pub mod history;
 
 pub mod joblog;
 pub mod journal;
@@ -16,11 +18,13 @@ pub mod lines;
 pub mod lock;
 pub mod run_dir;
 pub mod socket_dir;
+pub mod summary;
 
 #[cfg(test)]
 pub mod testing;
 pub mod text;
 
+pub mod upkeep;
 pub mod work;
 
 pub use error::StoreError;

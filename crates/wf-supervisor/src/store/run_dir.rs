@@ -95,7 +95,8 @@ impl RunDir {
         let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
         for _ in 0..16 {
             let mut random = [0; 2];
-            getrandom::fill(&mut random).map_err(|e| StoreError::of("name", &state.runs())(e.into()))?;
+            getrandom::fill(&mut random)
+                .map_err(|e| StoreError::of("name", &state.runs())(io::Error::other(e.to_string())))?;
             let run = state.run(&RunId::new(at, u16::from_le_bytes(random)));
             match DirBuilder::new().mode(0o700).create(&run.path) {
                 Ok(()) => {

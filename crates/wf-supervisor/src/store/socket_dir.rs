@@ -55,7 +55,8 @@ impl SocketDir {
 
     fn try_create(base: &Path) -> Result<SocketDir, StoreError> {
         let mut random = [0; 8];
-        getrandom::fill(&mut random).map_err(|e| StoreError::of("name", base)(e.into()))?;
+        getrandom::fill(&mut random)
+            .map_err(|e| StoreError::of("name", base)(io::Error::other(e.to_string())))?;
         let path = base.join(format!("{PREFIX}{:016x}", u64::from_le_bytes(random)));
         let length = path.join(SOCKET).as_os_str().len();
         if length > MAX_SOCKET_PATH_BYTES {
