@@ -1,1 +1,0 @@
-//! `wf.toml`, environment and command line, layered into one set of settings.

@@ -1,0 +1,470 @@
+//! `wf.toml`, environment and command line, layered into one set of settings.
+
+mod document;
+pub mod environ;
+mod layers;
+pub mod project;
+mod roles;
+mod schema;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{ErrorKind, Read as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use wf_core::credentials::{KeySpec, PoolSpec, QuotaLimits};
+use wf_providers::Dialect;
+
+pub use environ::{Environ, ProcessEnviron};
+pub use layers::{Origin, Setting};
+pub use project::Project;
+pub use schema::InputSource;
+use schema::{FileConfig, WorkflowTable};
+
+use crate::cli::RunArgs;
+use crate::cli::value::{self, Limit, OutputMode, ProgressMode, WorkflowName};
+use crate::duration;
+use crate::exit::{Trouble, refused};
+use crate::items::Pattern;
+use crate::items::placeholders::Template;
+use crate::keys::{KeyConfig, default_keys};
+use layers::Layers;
+
+/// The largest configuration file that is read.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+/// Choices of one invocation: they have options and variables, but do not stand in `wf.toml`.
+const CHOICES: [&str; 5] = ["lines", "redo", "dry_run", "mock", "mock_profile"];
+
+/// A provider, complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderSettings {
+    /// Its name in the configuration.
+    pub name: String,
+    /// The wire dialect.
+    pub kind: Dialect,
+    /// Scheme, host and path prefix, without a trailing slash.
+    pub base_url: String,
+}
+
+impl ProviderSettings {
+    /// The provider that a dialect is named after, at its own address.
+    pub fn built_in(kind: Dialect) -> ProviderSettings {
+        ProviderSettings { name: kind.name().to_owned(), kind, base_url: kind.default_base_url().to_owned() }
+    }
+
+    /// The embedded mock. Its address is known once it listens; until then it is empty.
+    pub fn mock() -> ProviderSettings {
+        ProviderSettings { name: "mock".to_owned(), kind: Dialect::Gemini, base_url: String::new() }
+    }
+}
+
+/// A model in a role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleSettings {
+    /// Whose model it is.
+    pub provider: ProviderSettings,
+    /// The model as the provider knows it.
+    pub model: String,
+    /// Upper bound of a reply, in tokens.
+    pub max_output_tokens: u32,
+}
+
+/// A built-in workflow, complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkflowSettings {
+    /// Which one.
+    pub name: WorkflowName,
+    /// Where its input comes from.
+    pub input: InputSource,
+    /// The output's path; of `implement` the branch.
+    pub output: Pattern,
+    /// Rounds of the revise loop, at least 1.
+    pub max_iterations: u32,
+    /// Commit the output with git.
+    pub commit: bool,
+    /// Who drafts.
+    pub drafter: RoleSettings,
+    /// Who reviews.
+    pub reviewer: RoleSettings,
+    /// A directory of prompt templates that replace the embedded ones; absolute.
+    pub prompts_dir: Option<PathBuf>,
+    /// What `implement` runs to test.
+    pub test_command: Option<Vec<String>>,
+}
+
+/// What is done with each item.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// A built-in workflow.
+    Workflow(Box<WorkflowSettings>),
+    /// A command.
+    Command(Template),
+}
+
+impl Work {
+    /// The word for it in the journal: a workflow's name, or `command`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Work::Workflow(workflow) => workflow.name.word(),
+            Work::Command(_) => "command",
+        }
+    }
+
+    /// What precedes an id in messages and file names.
+    pub fn prefix(&self) -> &'static str {
+        match self {
+            Work::Workflow(workflow) => workflow.name.prefix(),
+            Work::Command(_) => "",
+        }
+    }
+}
+
+/// The pool as configured; no secret is in it.
+#[derive(Clone, Debug, Default)]
+pub struct PoolSettings {
+    /// Every provider by name: the built-in ones and those of the configuration.
+    pub providers: BTreeMap<String, ProviderSettings>,
+    /// The keys, in order.
+    pub keys: Vec<KeyConfig>,
+    /// Limits by group and model.
+    pub limits: BTreeMap<String, BTreeMap<Option<String>, QuotaLimits>>,
+}
+
+impl PoolSettings {
+    /// What the core knows of the pool.
+    pub fn spec(&self) -> PoolSpec {
+        let spec = |key: &KeyConfig| KeySpec {
+            name: key.name.clone(),
+            provider: key.provider.clone(),
+            quota_group: key.quota_group.clone(),
+            max_in_flight: key.max_in_flight,
+        };
+        PoolSpec { keys: self.keys.iter().map(spec).collect(), limits: self.limits.clone() }
+    }
+}
+
+/// Everything that does not depend on a run: pool and workflows.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    /// Where things are.
+    pub project: Project,
+    /// The pool.
+    pub pool: PoolSettings,
+    file: FileConfig,
+}
+
+/// Everything a run needs to know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where things are.
+    pub project: Project,
+    /// The pool. Of a mock run it is empty: the mock brings its own keys.
+    pub pool: PoolSettings,
+    /// What is done with each item.
+    pub work: Work,
+    /// Workers at once, the cap applied.
+    pub parallel: u16,
+    /// One attempt's time.
+    pub timeout: Duration,
+    /// Time without output or message.
+    pub idle_timeout: Option<Duration>,
+    /// The whole run's time.
+    pub run_timeout: Option<Duration>,
+    /// The longest wait for quota of one call.
+    pub max_wait: Duration,
+    /// Between asking a worker to stop and killing it.
+    pub grace: Duration,
+    /// The longest one API call may take.
+    pub call_timeout: Duration,
+    /// Attempts of one call refused although paced.
+    pub max_retries: u32,
+    /// How often a failed item is run again.
+    pub item_retries: u32,
+    /// Failures after which nothing more is started.
+    pub max_fail: Option<u32>,
+    /// Tokens of the whole run.
+    pub budget_tokens: Option<u64>,
+    /// Every line is an item's text.
+    pub lines: bool,
+    /// Run items again that are done or need revision.
+    pub redo: bool,
+    /// Show the plan and do nothing.
+    pub dry_run: bool,
+    /// What reaches the console.
+    pub output: OutputMode,
+    /// How progress is shown.
+    pub progress: ProgressMode,
+    /// GNU parallel's job log; absolute.
+    pub joblog: Option<PathBuf>,
+    /// Providers whose key a command gets.
+    pub with_key: Vec<String>,
+    /// Variables that stay in the workers' environment.
+    pub pass_env: Vec<String>,
+    /// The mock's profile, if the mock answers.
+    pub mock: Option<String>,
+    /// Bound of one item's log.
+    pub max_log_bytes: u64,
+    /// Each setting with its origin, for `-v`.
+    pub settings: Vec<Setting>,
+    /// What people should know before the run starts.
+    pub warnings: Vec<String>,
+}
+
+impl Configuration {
+    /// Reads the configuration file, if there is one, and fills in what it leaves open.
+    pub fn load(project: Project, environ: &dyn Environ) -> Result<Configuration, Trouble> {
+        let file = match &project.config_file {
+            Some(path) => {
+                let shown = PathBuf::from(project.shown(path));
+                FileConfig::read(&shown, &project.dir, &read_file(path)?)?
+            }
+            None => FileConfig::default(),
+        };
+        let mut providers: BTreeMap<String, ProviderSettings> =
+            Dialect::ALL.into_iter().map(|d| (d.name().to_owned(), ProviderSettings::built_in(d))).collect();
+        for (name, table) in &file.providers {
+            let built_in = providers.get(name);
+            let kind = table.kind.or(built_in.map(|p| p.kind)).unwrap_or(Dialect::OpenAi);
+            let base_url = table.base_url.clone().unwrap_or_else(|| kind.default_base_url().to_owned());
+            providers.insert(name.clone(), ProviderSettings { name: name.clone(), kind, base_url });
+        }
+        let keys = if file.keys.is_empty() { default_keys(environ) } else { file.keys.clone() };
+        let pool = PoolSettings { providers, keys, limits: file.quota.clone() };
+        Ok(Configuration { project, pool, file })
+    }
+
+    /// One built-in workflow with all its settings, and warnings about them.
+    pub fn workflow(
+        &self,
+        name: WorkflowName,
+        environ: &dyn Environ,
+        mock: bool,
+    ) -> Result<(WorkflowSettings, Vec<String>), Trouble> {
+        let empty = WorkflowTable::default();
+        let table = self.file.workflows.get(&name).unwrap_or(&empty);
+        let roles = if mock {
+            roles::mock_roles(table)
+        } else {
+            let mut with_keys: Vec<&str> = Vec::new();
+            for key in self.pool.keys.iter().filter(|key| key.source.seems_present(environ)) {
+                if !with_keys.contains(&key.provider.as_str()) {
+                    with_keys.push(&key.provider);
+                }
+            }
+            roles::choose(name, table, &self.pool.providers, &with_keys)?
+        };
+        let (input, output) = default_paths(name);
+        let pattern = |text| Pattern::new(text).expect("the built-in patterns have {id}");
+        let settings = WorkflowSettings {
+            name,
+            input: table.input.clone().unwrap_or_else(|| InputSource::File(pattern(input))),
+            output: table.output.clone().unwrap_or_else(|| pattern(output)),
+            max_iterations: table.max_iterations.unwrap_or(5),
+            commit: table.commit.unwrap_or(false),
+            drafter: roles.drafter,
+            reviewer: roles.reviewer,
+            prompts_dir: table.prompts.clone(),
+            test_command: table.test_command.clone(),
+        };
+        Ok((settings, roles.warnings))
+    }
+
+    /// Layers file, environment and options into the settings of one run.
+    pub fn settings(&self, args: &RunArgs, environ: &dyn Environ) -> Result<Settings, Trouble> {
+        let file_name =
+            self.project.config_file.as_ref().map(|path| self.project.shown(path)).unwrap_or_default();
+        let mut layers = Layers::new(environ, &self.file, file_name);
+        let mut warnings = self.pool_warnings();
+
+        let (max_parallel, _) =
+            layers.one("max_parallel", None, value::max_parallel, 10, ToString::to_string)?;
+        let (mut parallel, _) =
+            layers.one("parallel", args.parallel, value::workers, 1, ToString::to_string)?;
+        if parallel > max_parallel {
+            warnings.push(format!(
+                "{} workers are more than the cap of {max_parallel}: {max_parallel} are used \
+                 (run.max_parallel in wf.toml raises it)",
+                if parallel == u16::MAX { "so many".to_owned() } else { parallel.to_string() }
+            ));
+            parallel = max_parallel;
+            layers.corrected("parallel", parallel.to_string());
+        }
+        let on = |set: bool| set.then_some(true);
+        let show = |set: &bool| set.to_string();
+        let mock = layers.choice("mock", on(args.mock), value::switch, show)?.unwrap_or(false);
+        let profile = layers.choice(
+            "mock_profile",
+            args.mock_profile.clone(),
+            |text| Ok(text.to_owned()),
+            Clone::clone,
+        )?;
+        if profile.is_some() && !mock {
+            return refused("--mock-profile says how the mock behaves: add --mock");
+        }
+        let is_command = !args.command.is_empty();
+        let work = if is_command {
+            Work::Command(Template::new(&args.command))
+        } else {
+            let (name, _) = layers.one(
+                "workflow",
+                args.workflow,
+                value::word::<WorkflowName>,
+                WorkflowName::Lld,
+                WorkflowName::to_string,
+            )?;
+            let (workflow, more) = self.workflow(name, environ, mock)?;
+            warnings.extend(more);
+            Work::Workflow(Box::new(workflow))
+        };
+        let show_time = |d: &Duration| duration::format(*d);
+        let show_limit = |d: &Limit<Duration>| d.at().map_or_else(|| "off".to_owned(), duration::format);
+        let minutes = |n: u64| Duration::from_secs(60 * n);
+        let default_idle = if is_command { Limit::Off } else { Limit::At(minutes(5)) };
+        let (timeout, _) = layers.one("timeout", args.timeout, value::time, minutes(30), show_time)?;
+        let (idle_timeout, _) =
+            layers.one("idle_timeout", args.idle_timeout, value::time_or_off, default_idle, show_limit)?;
+        let (run_timeout, _) =
+            layers.one("run_timeout", args.run_timeout, value::time_or_off, Limit::Off, show_limit)?;
+        let (max_wait, _) =
+            layers.one("max_wait", args.max_wait, value::time_or_zero, minutes(24 * 60), show_time)?;
+        let (grace, _) =
+            layers.one("grace", args.grace, value::time_or_zero, Duration::from_secs(5), show_time)?;
+        let (call_timeout, _) = layers.one("call_timeout", None, value::time, minutes(4), show_time)?;
+        let (max_retries, _) =
+            layers.one("max_retries", args.max_retries, value::positive, 5, ToString::to_string)?;
+        let (item_retries, _) =
+            layers.one("item_retries", args.item_retries, value::count, 0, ToString::to_string)?;
+        let (max_fail, _) =
+            layers.one("max_fail", args.max_fail, value::positive_or_off, Limit::Off, |n| {
+                n.at().map_or_else(|| "off".to_owned(), |n| n.to_string())
+            })?;
+        let (budget_tokens, _) =
+            layers.one("budget_tokens", args.budget_tokens, value::tokens_or_off, Limit::Off, |n| {
+                n.at().map_or_else(|| "off".to_owned(), |n| n.to_string())
+            })?;
+        let (output, _) = layers.one(
+            "output",
+            args.output,
+            value::word::<OutputMode>,
+            OutputMode::Prefixed,
+            value::word_of,
+        )?;
+        let (progress, _) = layers.one(
+            "progress",
+            args.progress,
+            value::word::<ProgressMode>,
+            ProgressMode::Auto,
+            value::word_of,
+        )?;
+        let (joblog, origin) = layers.one(
+            "joblog",
+            args.joblog.clone().map(Some),
+            |text| Ok(Some(PathBuf::from(text))),
+            None,
+            |path| path.as_ref().map_or_else(|| "none".to_owned(), |p| p.display().to_string()),
+        )?;
+        // A path in a file belongs to the file's directory, one that was typed to where it was typed.
+        let base = if matches!(origin, Origin::File(..)) { &self.project.dir } else { &self.project.cwd };
+        let joblog = joblog.map(|path| base.join(path));
+        let (max_log_bytes, _) =
+            layers.one("max_log", None, value::size_bytes, 1 << 30, |bytes| value::format_size(*bytes))?;
+        let with_key = if is_command {
+            layers.many("with_key", &args.with_key, |name| self.known_provider(name))?
+        } else {
+            Vec::new()
+        };
+        let pass_env = layers.many("pass_env", &args.pass_env, value::variable)?;
+        let redo = layers.choice("redo", on(args.redo), value::switch, show)?.unwrap_or(false);
+        let lines = layers.choice("lines", on(args.lines), value::switch, show)?.unwrap_or(false);
+        let dry_run = layers.choice("dry_run", on(args.dry_run), value::switch, show)?.unwrap_or(false);
+
+        let known: Vec<&str> = schema::run_keys().iter().copied().chain(CHOICES).collect();
+        let (settings, more) = layers.finish(&known);
+        warnings.extend(more);
+        Ok(Settings {
+            project: self.project.clone(),
+            pool: if mock { PoolSettings::default() } else { self.pool.clone() },
+            work,
+            parallel,
+            timeout,
+            idle_timeout: idle_timeout.at(),
+            run_timeout: run_timeout.at(),
+            max_wait,
+            grace,
+            call_timeout,
+            max_retries,
+            item_retries,
+            max_fail: max_fail.at(),
+            budget_tokens: budget_tokens.at(),
+            lines,
+            redo,
+            dry_run,
+            output,
+            progress,
+            joblog,
+            with_key,
+            pass_env,
+            mock: mock.then(|| profile.unwrap_or_else(|| "steady".to_owned())),
+            max_log_bytes,
+            settings,
+            warnings,
+        })
+    }
+
+    fn known_provider(&self, name: &str) -> Result<String, String> {
+        if self.pool.providers.contains_key(name) {
+            Ok(name.to_owned())
+        } else {
+            let known: Vec<&str> = self.pool.providers.keys().map(String::as_str).collect();
+            Err(format!("there is no provider {name:?} (known are {})", known.join(", ")))
+        }
+    }
+
+    fn pool_warnings(&self) -> Vec<String> {
+        let groups: Vec<&str> = self.pool.keys.iter().filter_map(|k| k.quota_group.as_deref()).collect();
+        let idle = self.pool.limits.keys().filter(|group| !groups.contains(&group.as_str()));
+        let mut warnings: Vec<String> =
+            idle.map(|group| format!("no key is in the quota group {group:?} of wf.toml")).collect();
+        let bare =
+            |p: &&ProviderSettings| p.base_url.strip_prefix("http://").is_some_and(|rest| !is_loopback(rest));
+        warnings.extend(self.pool.providers.values().filter(bare).map(|p| {
+            format!("keys and documents travel to {} without encryption (provider {:?})", p.base_url, p.name)
+        }));
+        warnings
+    }
+}
+
+fn is_loopback(authority_and_path: &str) -> bool {
+    let authority = authority_and_path.split('/').next().unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+fn default_paths(name: WorkflowName) -> (&'static str, &'static str) {
+    match name {
+        WorkflowName::Issue => ("briefs/{id}.md", "issues/{id}.md"),
+        WorkflowName::Lld => ("issues/{id}.md", "docs/lld/LLD-{id}.md"),
+        WorkflowName::Implement => ("docs/lld/LLD-{id}.md", "wf/impl-{id}"),
+    }
+}
+
+fn read_file(path: &std::path::Path) -> Result<String, Trouble> {
+    let cannot = |why: String| Trouble::Refused(format!("{} cannot be read: {why}", path.display()));
+    let file = fs::File::open(path).map_err(|e| cannot(e.to_string()))?;
+    let mut text = String::new();
+    match file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text) {
+        Ok(_) if text.len() as u64 > MAX_FILE_BYTES => Err(cannot("it is larger than 1 MiB".to_owned())),
+        Ok(_) => Ok(text),
+        Err(error) if error.kind() == ErrorKind::InvalidData => {
+            Err(cannot("it is not valid UTF-8".to_owned()))
+        }
+        Err(error) => Err(cannot(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests;

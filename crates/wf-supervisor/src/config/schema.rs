@@ -1,0 +1,424 @@
+//! What may stand in `wf.toml`, and how each table is read.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use wf_core::credentials::QuotaLimits;
+use wf_providers::Dialect;
+
+use super::document::{SECRETS_ELSEWHERE, Source, Table, Value, looks_like_secret, nearest};
+use crate::cli::value::{self, WorkflowName};
+use crate::exit::Trouble;
+use crate::items::Pattern;
+use crate::keys::{KeyConfig, SecretSource};
+
+const ROOT: &[&str] = &["run", "providers", "keys", "quota", "workflow"];
+const RUN: &[&str] = &[
+    "parallel",
+    "max_parallel",
+    "workflow",
+    "timeout",
+    "idle_timeout",
+    "run_timeout",
+    "max_wait",
+    "grace",
+    "call_timeout",
+    "max_retries",
+    "item_retries",
+    "max_fail",
+    "budget_tokens",
+    "output",
+    "progress",
+    "joblog",
+    "with_key",
+    "pass_env",
+    "max_log",
+];
+const PROVIDER: &[&str] = &["kind", "base_url"];
+const KEY: &[&str] = &["name", "provider", "secret", "quota_group", "max_in_flight"];
+const SECRET: &[&str] = &["env", "file", "command"];
+const LIMITS: &[&str] = &["rpm", "tpm", "rpd"];
+const QUOTA: &[&str] = &["rpm", "tpm", "rpd", "models"];
+const WORKFLOW: &[&str] =
+    &["input", "output", "max_iterations", "commit", "drafter", "reviewer", "prompts", "test_command"];
+const INPUT: &[&str] = &["command"];
+const ROLE: &[&str] = &["provider", "model", "max_output_tokens"];
+
+/// Every table with its keys, as the documentation must name them.
+#[cfg(test)]
+pub const SCHEMA: &[(&str, &[&str])] = &[
+    ("[run]", RUN),
+    ("[providers.NAME]", PROVIDER),
+    ("[[keys]]", KEY),
+    ("secret", SECRET),
+    ("[quota.GROUP]", QUOTA),
+    ("[workflow.NAME]", WORKFLOW),
+    ("input", INPUT),
+    ("drafter", ROLE),
+];
+
+/// The names of `[run]`'s keys.
+pub fn run_keys() -> &'static [&'static str] {
+    RUN
+}
+
+/// A value of `[run]` before it is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunValue {
+    /// One value, as it would be written on a command line.
+    One(String),
+    /// A list of strings.
+    Many(Vec<String>),
+}
+
+/// A `[providers.NAME]` table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProviderTable {
+    /// The wire dialect; absent for the built-in names.
+    pub kind: Option<Dialect>,
+    /// Scheme, host and path prefix, without a trailing slash.
+    pub base_url: Option<String>,
+}
+
+/// A `drafter` or `reviewer`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleTable {
+    /// The provider's name.
+    pub provider: String,
+    /// The model; absent for the provider's default.
+    pub model: Option<String>,
+    /// Upper bound of a reply, in tokens.
+    pub max_output_tokens: Option<u32>,
+}
+
+/// Where a workflow's input comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InputSource {
+    /// A file per item.
+    File(Pattern),
+    /// The standard output of a command; `{id}` in an argument is the item.
+    Command(Vec<String>),
+}
+
+/// A `[workflow.NAME]` table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkflowTable {
+    /// See [`InputSource`].
+    pub input: Option<InputSource>,
+    /// The output's path, or of `implement` the branch.
+    pub output: Option<Pattern>,
+    /// Rounds of the revise loop.
+    pub max_iterations: Option<u32>,
+    /// Commit the output with git.
+    pub commit: Option<bool>,
+    /// Who drafts.
+    pub drafter: Option<RoleTable>,
+    /// Who reviews.
+    pub reviewer: Option<RoleTable>,
+    /// Overrides of the prompt templates.
+    pub prompts: Option<PathBuf>,
+    /// What `implement` runs to test.
+    pub test_command: Option<Vec<String>>,
+}
+
+/// The whole of `wf.toml`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FileConfig {
+    /// `[run]`, by key, each with its line.
+    pub run: BTreeMap<&'static str, (RunValue, usize)>,
+    /// `[providers.NAME]`.
+    pub providers: BTreeMap<String, ProviderTable>,
+    /// `[[keys]]`, in order.
+    pub keys: Vec<KeyConfig>,
+    /// `[quota.GROUP]`, by group and model; the model `None` holds for all others.
+    pub quota: BTreeMap<String, BTreeMap<Option<String>, QuotaLimits>>,
+    /// `[workflow.NAME]`.
+    pub workflows: BTreeMap<WorkflowName, WorkflowTable>,
+}
+
+impl FileConfig {
+    /// Reads the text of the file at `path`, whose name is used in messages; relative paths in it begin at `dir`.
+    pub fn read(path: &Path, dir: &Path, text: &str) -> Result<FileConfig, Trouble> {
+        let source = Source::new(path, text);
+        let document = source.parse(text)?;
+        let root = Table::root(&source, &document);
+        root.only(ROOT)?;
+        let mut config = FileConfig::default();
+        if let Some(run) = root.table("run", "run")? {
+            run.only(RUN)?;
+            for key in RUN {
+                if let Some(value) = run.get(key) {
+                    config.run.insert(key, (run_value(&run, key, value)?, value.line()));
+                }
+            }
+        }
+        for (name, value) in entries(&root, "providers")? {
+            let path = format!("providers.{name}");
+            config.providers.insert(name.to_owned(), provider(name, &value.table(&path)?)?);
+        }
+        for (name, value) in entries(&root, "quota")? {
+            let path = format!("quota.{name}");
+            config.quota.insert(name.to_owned(), quota(&value.table(&path)?)?);
+        }
+        for (name, value) in entries(&root, "workflow")? {
+            let path = format!("workflow.{name}");
+            let table = value.table(&path)?;
+            let words = WorkflowName::ALL.map(WorkflowName::word);
+            let workflow = value::word::<WorkflowName>(name).map_err(|_| {
+                let advice = nearest(name, &words).map_or_else(
+                    || format!("known are {}", words.join(", ")),
+                    |w| format!("did you mean {w:?}?"),
+                );
+                table.refuse(&format!("there is no such workflow: {advice}"))
+            })?;
+            config.workflows.insert(workflow, workflow_table(&table, workflow, dir)?);
+        }
+        if let Some(keys) = root.get("keys") {
+            for table in keys.tables("keys")? {
+                let key = key(&table, dir, &config)?;
+                if config.keys.iter().any(|k| k.name == key.name) {
+                    return Err(table.refuse_key("name", &format!("two keys are called {:?}", key.name)));
+                }
+                config.keys.push(key);
+            }
+        }
+        Ok(config)
+    }
+}
+
+fn entries<'a>(root: &Table<'a>, key: &'a str) -> Result<Vec<(&'a str, Value<'a>)>, Trouble> {
+    let table = root.table(key, key)?;
+    Ok(table.map(|t| t.entries().collect()).unwrap_or_default())
+}
+
+fn run_value(run: &Table<'_>, key: &str, value: Value<'_>) -> Result<RunValue, Trouble> {
+    let list = matches!(key, "with_key" | "pass_env");
+    let read = if list { value.strings().map(RunValue::Many) } else { value.scalar().map(RunValue::One) };
+    read.ok_or_else(|| run.wrong(key, value, if list { "a list of strings" } else { "a single value" }))
+}
+
+/// Names appear in logs, in messages and in `[REDACTED:name]`.
+fn plain_name(text: &str) -> Result<String, String> {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b"_-.".contains(&b);
+    if looks_like_secret(text) {
+        Err(SECRETS_ELSEWHERE.to_owned())
+    } else if !text.is_empty() && text.len() <= 64 && text.bytes().all(good) {
+        Ok(text.to_owned())
+    } else {
+        Err("a name has 1 to 64 letters, digits, '_', '-' and '.'".to_owned())
+    }
+}
+
+fn provider(name: &str, table: &Table<'_>) -> Result<ProviderTable, Trouble> {
+    table.only(PROVIDER)?;
+    plain_name(name).map_err(|why| table.refuse(&why))?;
+    let kind = match table.string("kind")? {
+        Some(word) => {
+            Some(word.parse::<Dialect>().map_err(|why| table.refuse_key("kind", &why.to_string()))?)
+        }
+        None => None,
+    };
+    if kind.is_none() && !Dialect::ALL.iter().any(|d| d.name() == name) {
+        return Err(table.refuse("kind is missing: gemini, anthropic or openai (any compatible server)"));
+    }
+    let base_url = match table.string("base_url")? {
+        Some(url) => Some(base_url(url).map_err(|why| table.refuse_key("base_url", &why))?),
+        None => None,
+    };
+    Ok(ProviderTable { kind, base_url })
+}
+
+fn base_url(url: &str) -> Result<String, String> {
+    let rest = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"))
+        .ok_or("an address begins with https:// or http://")?;
+    let authority = rest.split('/').next().unwrap_or_default();
+    if authority.contains('@') {
+        return Err(format!("an address may not carry a name or password; {SECRETS_ELSEWHERE}"));
+    }
+    if authority.is_empty()
+        || url.contains(['?', '#'])
+        || url.contains(|c: char| c.is_whitespace() || c.is_control())
+    {
+        return Err("an address has a scheme, a host, and at most a path".to_owned());
+    }
+    Ok(url.trim_end_matches('/').to_owned())
+}
+
+fn key(table: &Table<'_>, dir: &Path, config: &FileConfig) -> Result<KeyConfig, Trouble> {
+    // Before anything else: what is wrong with the rest must not be told by quoting a secret.
+    if table.get("secret").is_some_and(|value| value.string().is_some()) {
+        return Err(table.refuse_key("secret", SECRETS_ELSEWHERE));
+    }
+    table.only(KEY)?;
+    let needed = |key: &str| table.string(key)?.ok_or_else(|| table.refuse(&format!("{key} is missing")));
+    let name = plain_name(needed("name")?).map_err(|why| table.refuse_key("name", &why))?;
+    let provider = plain_name(needed("provider")?).map_err(|why| table.refuse_key("provider", &why))?;
+    known_provider(&provider, config).map_err(|why| table.refuse_key("provider", &why))?;
+    let quota_group = match table.string("quota_group")? {
+        Some(group) => Some(plain_name(group).map_err(|why| table.refuse_key("quota_group", &why))?),
+        None => None,
+    };
+    let max_in_flight = table.positive("max_in_flight")?.map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+    let source = match table.table("secret", "keys.secret")? {
+        Some(secret) => secret_source(&secret, dir)?,
+        None => {
+            return Err(table.refuse(
+                "secret is missing: { env = \"NAME\" }, { file = \"PATH\" } or { command = [...] }",
+            ));
+        }
+    };
+    Ok(KeyConfig { name, provider, source, quota_group, max_in_flight })
+}
+
+/// Refuses the name of a provider that is neither built in nor configured.
+fn known_provider(name: &str, config: &FileConfig) -> Result<(), String> {
+    let mut known: Vec<&str> = Dialect::ALL.iter().map(|d| d.name()).collect();
+    known.extend(config.providers.keys().map(String::as_str));
+    if known.contains(&name) {
+        return Ok(());
+    }
+    let advice = match nearest(name, &known) {
+        Some(near) => format!("did you mean {near:?}?"),
+        None => format!("add a table [providers.{name}] with its kind and base_url"),
+    };
+    Err(format!("there is no provider {name:?}: {advice}"))
+}
+
+fn secret_source(table: &Table<'_>, dir: &Path) -> Result<SecretSource, Trouble> {
+    table.only(SECRET)?;
+    let env = table.string("env")?;
+    let file = table.string("file")?;
+    let command = table.strings("command")?;
+    match (env, file, command) {
+        (Some(env), None, None) => {
+            if looks_like_secret(env) {
+                return Err(table.refuse_key("env", SECRETS_ELSEWHERE));
+            }
+            let name = value::variable(env).map_err(|why| table.refuse_key("env", &why))?;
+            Ok(SecretSource::Variable { name, part: None })
+        }
+        (None, Some(file), None) if looks_like_secret(file) => {
+            Err(table.refuse_key("file", SECRETS_ELSEWHERE))
+        }
+        (None, Some(file), None) if !file.is_empty() => Ok(SecretSource::File(dir.join(expand_home(file)))),
+        (None, None, Some(command)) if command.first().is_some_and(|program| !program.is_empty()) => {
+            Ok(SecretSource::Command(command))
+        }
+        _ => Err(table.refuse("exactly one of env, file and command is needed, and not an empty one")),
+    }
+}
+
+/// `~/` at the beginning of a path is the home directory, as in a shell.
+fn expand_home(path: &str) -> PathBuf {
+    match (path.strip_prefix("~/"), std::env::home_dir()) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => PathBuf::from(path),
+    }
+}
+
+fn quota(table: &Table<'_>) -> Result<BTreeMap<Option<String>, QuotaLimits>, Trouble> {
+    table.only(QUOTA)?;
+    let limits = |table: &Table<'_>| {
+        Ok::<_, Trouble>(QuotaLimits {
+            rpm: table.positive("rpm")?,
+            tpm: table.positive("tpm")?,
+            rpd: table.positive("rpd")?,
+        })
+    };
+    let mut all = BTreeMap::new();
+    let for_all = limits(table)?;
+    if for_all != QuotaLimits::default() {
+        all.insert(None, for_all);
+    }
+    if let Some(models) = table.table("models", "models")? {
+        for (model, value) in models.entries() {
+            let path = format!("{}.models.{model}", table.path());
+            let table = value.table(&path)?;
+            table.only(LIMITS)?;
+            all.insert(Some(model.to_owned()), limits(&table)?);
+        }
+    }
+    Ok(all)
+}
+
+fn workflow_table(table: &Table<'_>, name: WorkflowName, dir: &Path) -> Result<WorkflowTable, Trouble> {
+    table.only(WORKFLOW)?;
+    let small =
+        |key: &str| Ok::<_, Trouble>(table.positive(key)?.map(|n| u32::try_from(n).unwrap_or(u32::MAX)));
+    let pattern = |key: &str, text: &str| Pattern::new(text).map_err(|why| table.refuse_key(key, &why));
+    let input = match table.get("input") {
+        None => None,
+        Some(value) => Some(match value.string() {
+            Some(text) => InputSource::File(pattern("input", text)?),
+            None => InputSource::Command(input_command(&value.table("input")?)?),
+        }),
+    };
+    let output = table.string("output")?.map(|text| pattern("output", text)).transpose()?;
+    let max_iterations = small("max_iterations")?;
+    if max_iterations.is_some_and(|n| n > 100) {
+        return Err(table.refuse_key("max_iterations", "more than 100 rounds are not supported"));
+    }
+    let prompts = table.string("prompts")?.map(|path| dir.join(path));
+    if let Some(path) = &prompts
+        && !path.is_dir()
+    {
+        return Err(table.refuse_key("prompts", &format!("{} is not a directory", path.display())));
+    }
+    let test_command = match table.get("test_command") {
+        Some(value) if value.string().is_some() => {
+            let clause = "no shell is involved: write a list, such as [\"cargo\", \"test\"]";
+            return Err(table.refuse_key("test_command", clause));
+        }
+        _ => table.strings("test_command")?,
+    };
+    if test_command.is_some() && name != WorkflowName::Implement {
+        return Err(table.refuse_key("test_command", "only the workflow implement runs tests"));
+    }
+    if test_command.as_ref().is_some_and(Vec::is_empty) {
+        return Err(table.refuse_key("test_command", "the command is empty"));
+    }
+    Ok(WorkflowTable {
+        input,
+        output,
+        max_iterations,
+        commit: table.boolean("commit")?,
+        drafter: table.table("drafter", "drafter")?.map(|t| role(&t)).transpose()?,
+        reviewer: table.table("reviewer", "reviewer")?.map(|t| role(&t)).transpose()?,
+        prompts,
+        test_command,
+    })
+}
+
+fn input_command(table: &Table<'_>) -> Result<Vec<String>, Trouble> {
+    table.only(INPUT)?;
+    match table.strings("command")? {
+        Some(command) if command.first().is_some_and(|program| !program.is_empty()) => {
+            if command.iter().any(|argument| argument.contains("{id}")) {
+                Ok(command)
+            } else {
+                Err(table
+                    .refuse_key("command", "no argument has {id}, so all items would have the same input"))
+            }
+        }
+        _ => Err(table.refuse("a path or { command = [\"PROGRAM\", \"{id}\"] } is needed")),
+    }
+}
+
+fn role(table: &Table<'_>) -> Result<RoleTable, Trouble> {
+    table.only(ROLE)?;
+    let Some(provider) = table.string("provider")? else {
+        return Err(table.refuse("provider is missing"));
+    };
+    let model = table.string("model")?;
+    if model.is_some_and(|m| m.is_empty() || m.len() > 128) {
+        return Err(table.refuse_key("model", "a model's name has 1 to 128 bytes"));
+    }
+    let max_output_tokens = table.positive("max_output_tokens")?;
+    Ok(RoleTable {
+        provider: plain_name(provider).map_err(|why| table.refuse_key("provider", &why))?,
+        model: model.map(str::to_owned),
+        max_output_tokens: max_output_tokens.map(|n| u32::try_from(n).unwrap_or(u32::MAX)),
+    })
+}
