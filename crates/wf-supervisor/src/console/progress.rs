@@ -1,1 +1,332 @@
-//! The bar on a terminal, and plain lines elsewhere.
+//! How far a run is: a bar on a terminal, plain lines elsewhere.
+
+use std::fmt::Write as _;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+use unicode_width::UnicodeWidthStr as _;
+use wf_core::Outcome;
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgressDisplay {
+    /// One line at the bottom of the terminal.
+    Bar,
+    /// A line per finished item, and one now and then.
+    Lines,
+    /// Not at all.
+    None,
+}
+
+impl ProgressDisplay {
+    /// What fits standard error: a bar needs a terminal that can erase a line.
+    pub fn choose(wanted: bool, is_terminal: bool, term_is_dumb: bool) -> ProgressDisplay {
+        match (wanted, is_terminal && !term_is_dumb) {
+            (false, _) => ProgressDisplay::None,
+            (true, true) => ProgressDisplay::Bar,
+            (true, false) => ProgressDisplay::Lines,
+        }
+    }
+
+    /// How often a state is worth sending although nothing has happened. `None`: never, no timer is needed.
+    pub fn interval(self) -> Option<Duration> {
+        match self {
+            ProgressDisplay::Bar => Some(Duration::from_secs(1)),
+            ProgressDisplay::Lines => Some(Duration::from_secs(30)),
+            ProgressDisplay::None => None,
+        }
+    }
+}
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProgressState {
+    /// All items.
+    pub total: u32,
+    /// Items with an outcome, those skipped included.
+    pub complete: u32,
+    /// Of those, items done before this run.
+    pub skipped: u32,
+    /// Of the complete ones, failed or timed out.
+    pub failed: u32,
+    /// Workers that work.
+    pub running: u32,
+    /// Workers that wait for quota.
+    pub paused: u32,
+    /// Since the run began.
+    pub elapsed: Duration,
+}
+
+impl ProgressState {
+    /// The time left if the rest goes as what was done so far; `None` before anything was.
+    pub fn eta(&self) -> Option<Duration> {
+        let done = self.complete.saturating_sub(self.skipped);
+        let left = self.total.saturating_sub(self.complete);
+        (done > 0 && left > 0).then(|| self.elapsed.saturating_mul(left) / done)
+    }
+
+    /// `5/10 workflows complete, 1 failed, 3 running, eta 4m`; zeros are left out.
+    pub fn sentence(&self) -> String {
+        self.words(usize::MAX)
+    }
+
+    /// The first `parts` facts after the count, the most telling ones first.
+    fn words(&self, parts: usize) -> String {
+        let mut text = format!("{}/{} workflows complete", self.complete, self.total);
+        let counts = [(self.failed, "failed"), (self.running, "running"), (self.paused, "paused")];
+        let mut facts: Vec<String> =
+            counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+        facts.extend(self.eta().map(|eta| format!("eta {}", coarse(eta))));
+        for fact in facts.iter().take(parts) {
+            let _ = write!(text, ", {fact}");
+        }
+        text
+    }
+
+    /// The plain line for an item that ended: `LLD-42 approved in 3m12s (5/10 complete, 1 failed)`.
+    pub fn finished(&self, label: &str, outcome: Outcome, took: Duration) -> String {
+        let mut text =
+            format!("{label} {outcome} in {} ({}/{} complete", exact(took), self.complete, self.total);
+        if self.failed > 0 {
+            let _ = write!(text, ", {} failed", self.failed);
+        }
+        text.push(')');
+        text
+    }
+}
+
+/// `40s`, `4m`, `1h05m`: enough for an estimate.
+fn coarse(d: Duration) -> String {
+    match d.as_secs() {
+        s @ 0..60 => format!("{s}s"),
+        s @ 60..3600 => format!("{}m", s / 60),
+        s => format!("{}h{:02}m", s / 3600, s % 3600 / 60),
+    }
+}
+
+/// `0.4s`, `42s`, `3m12s`, `1h05m`.
+fn exact(d: Duration) -> String {
+    match d.as_secs() {
+        0..10 => format!("{}.{}s", d.as_secs(), d.subsec_millis() / 100),
+        s @ 60..3600 => format!("{}m{:02}s", s / 60, s % 60),
+        _ => coarse(d),
+    }
+}
+
+/// The bar, and what of it stands on the terminal. The writer erases it before it writes lines and draws it again
+/// after them, in the same `write`, so it never flickers and needs no timer of its own.
+#[derive(Debug)]
+pub struct Bar {
+    bar: ProgressBar,
+    canvas: Canvas,
+    state: Option<ProgressState>,
+    /// Columns of what is drawn now; 0 when nothing is.
+    drawn_columns: usize,
+}
+
+impl Default for Bar {
+    fn default() -> Bar {
+        let canvas = Canvas::default();
+        let target = ProgressDrawTarget::term_like(Box::new(canvas.clone()));
+        let style = ProgressStyle::with_template("[{bar:10}] {msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar())
+            .progress_chars("=> ");
+        let bar = ProgressBar::with_draw_target(Some(0), target).with_style(style);
+        Bar { bar, canvas, state: None, drawn_columns: 0 }
+    }
+}
+
+impl Bar {
+    /// What to draw from now on; `None`: nothing more.
+    pub fn set(&mut self, state: Option<ProgressState>) {
+        self.state = state;
+    }
+
+    /// Whether there is a state to draw and it is not drawn.
+    pub fn needs_drawing(&self) -> bool {
+        self.drawn_columns == 0 && self.state.is_some()
+    }
+
+    /// Takes the bar off a terminal that is `width` columns wide by now.
+    pub fn erase(&mut self, width: usize, out: &mut Vec<u8>) {
+        if self.drawn_columns == 0 {
+            return;
+        }
+        out.push(b'\r');
+        // A terminal that became narrower has wrapped the line.
+        let rows_above = (self.drawn_columns - 1) / width.max(1);
+        if rows_above > 0 {
+            out.extend_from_slice(format!("\x1b[{rows_above}A").as_bytes());
+        }
+        out.extend_from_slice(b"\x1b[J");
+        self.drawn_columns = 0;
+    }
+
+    /// Draws the bar at the beginning of an empty line.
+    pub fn draw(&mut self, width: usize, out: &mut Vec<u8>) {
+        let Some(state) = self.state else { return };
+        let line = self.line(&state, width);
+        self.drawn_columns = line.width();
+        out.extend_from_slice(line.as_bytes());
+    }
+
+    /// The fullest form that leaves the last column free: a full line would wrap.
+    fn line(&self, state: &ProgressState, width: usize) -> String {
+        let columns = width.saturating_sub(1);
+        let forms = (0..5).rev().map(|parts| self.with_bar(state, &state.words(parts))).chain([
+            format!("{}/{} complete, {} failed", state.complete, state.total, state.failed),
+            format!("{}/{}", state.complete, state.total),
+        ]);
+        forms.into_iter().find(|form| form.width() <= columns).unwrap_or_default()
+    }
+
+    fn with_bar(&self, state: &ProgressState, words: &str) -> String {
+        self.bar.set_length(u64::from(state.total));
+        self.bar.set_position(u64::from(state.complete));
+        self.bar.set_message(words.to_owned());
+        self.canvas.clear();
+        self.bar.force_draw();
+        self.canvas.text()
+    }
+}
+
+/// Where the library draws: a line of text that is fetched, instead of a terminal that is steered.
+#[derive(Clone, Debug, Default)]
+struct Canvas(Arc<Mutex<String>>);
+
+impl Canvas {
+    fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    fn text(&self) -> String {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).trim_end().to_owned()
+    }
+}
+
+impl TermLike for Canvas {
+    fn width(&self) -> u16 {
+        // Wide enough never to be cut here; lines are chosen by their width afterwards.
+        512
+    }
+    fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+    fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+    fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+    fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        self.write_str(text)
+    }
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_str(text);
+        Ok(())
+    }
+    fn clear_line(&self) -> io::Result<()> {
+        self.clear();
+        Ok(())
+    }
+    fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state() -> ProgressState {
+        ProgressState {
+            total: 10,
+            complete: 5,
+            skipped: 0,
+            failed: 1,
+            running: 3,
+            paused: 0,
+            elapsed: Duration::from_secs(270),
+        }
+    }
+
+    #[test]
+    fn the_bar_at_every_width() {
+        let bar = Bar::default();
+        let lines = [80, 65, 57, 48, 37, 24, 23, 5, 4].map(|w| format!("{w:>2} |{}|", bar.line(&state(), w)));
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        80 |[=====>    ] 5/10 workflows complete, 1 failed, 3 running, eta 4m|
+        65 |[=====>    ] 5/10 workflows complete, 1 failed, 3 running|
+        57 |[=====>    ] 5/10 workflows complete, 1 failed|
+        48 |[=====>    ] 5/10 workflows complete, 1 failed|
+        37 |[=====>    ] 5/10 workflows complete|
+        24 |5/10 complete, 1 failed|
+        23 |5/10|
+         5 |5/10|
+         4 ||
+        ");
+    }
+
+    #[test]
+    fn the_bar_from_none_to_all() {
+        let bar = Bar::default();
+        let lines = [0, 1, 9, 10].map(|complete| {
+            let elapsed = Duration::from_secs(90);
+            bar.line(&ProgressState { complete, total: 10, elapsed, ..Default::default() }, 80)
+        });
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        [          ] 0/10 workflows complete
+        [=>        ] 1/10 workflows complete, eta 13m
+        [=========>] 9/10 workflows complete, eta 10s
+        [==========] 10/10 workflows complete
+        ");
+    }
+
+    #[test]
+    fn sentences() {
+        let mut now = state();
+        assert_eq!(now.sentence(), "5/10 workflows complete, 1 failed, 3 running, eta 4m");
+        now.paused = 2;
+        now.failed = 0;
+        now.complete = 4;
+        now.skipped = 4;
+        assert_eq!(now.sentence(), "4/10 workflows complete, 3 running, 2 paused");
+        assert_eq!(
+            state().finished("LLD-42", Outcome::Approved, Duration::from_millis(192_345)),
+            "LLD-42 approved in 3m12s (5/10 complete, 1 failed)"
+        );
+        assert_eq!(
+            now.finished("7", Outcome::TimedOut, Duration::from_millis(450)),
+            "7 timed-out in 0.4s (4/10 complete)"
+        );
+        assert_eq!(coarse(Duration::from_secs(3900)), "1h05m");
+    }
+
+    #[test]
+    fn a_narrowed_terminal_is_cleaned_of_all_rows() {
+        let mut bar = Bar::default();
+        let mut out = Vec::new();
+        bar.set(Some(state()));
+        bar.draw(80, &mut out);
+        out.clear();
+        bar.erase(40, &mut out);
+        assert_eq!(out, b"\r\x1b[1A\x1b[J");
+        out.clear();
+        bar.erase(40, &mut out);
+        assert_eq!(out, b"", "only once");
+    }
+
+    #[test]
+    fn what_is_shown_where() {
+        assert_eq!(ProgressDisplay::choose(true, true, false), ProgressDisplay::Bar);
+        assert_eq!(ProgressDisplay::choose(true, true, true), ProgressDisplay::Lines);
+        assert_eq!(ProgressDisplay::choose(true, false, false), ProgressDisplay::Lines);
+        assert_eq!(ProgressDisplay::choose(false, true, false), ProgressDisplay::None);
+        assert_eq!(ProgressDisplay::None.interval(), None);
+    }
+}
