@@ -1,0 +1,281 @@
+//! From a status, headers and bytes to an answer or a refusal. Total: every input gives one of them.
+
+mod anthropic;
+mod gemini;
+mod openai;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::text::beginning;
+use crate::{Dialect, Dimension, QuotaHint, clean_message, parse};
+
+/// What came of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// The model answered.
+    Answer(Answer),
+    /// It did not.
+    Refused(Refusal),
+}
+
+/// A model's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// All text parts in order, thoughts left out. May be empty when `truncated`.
+    pub text: String,
+    /// Tokens of the input, cached ones included; 0 where the provider did not say.
+    pub tokens_in: u64,
+    /// Tokens of the output, thoughts included; 0 where the provider did not say.
+    pub tokens_out: u64,
+    /// The reply ended at its token limit, not where the model wanted.
+    pub truncated: bool,
+    /// What the headers said of the quota: at most one hint per dimension.
+    pub hints: Vec<QuotaHint>,
+}
+
+/// Why there is no answer. `detail` is the status and the provider's words, bounded and on one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// A quota of the key's group is used up.
+    Limited {
+        /// Which one, where stated; the strictest where several are.
+        dimension: Option<Dimension>,
+        /// The latest of all hints, at most [`LONGEST_HINT`](crate::LONGEST_HINT).
+        retry_after: Option<Duration>,
+        /// The limit of that dimension, where stated.
+        limit: Option<u64>,
+        /// For people.
+        detail: String,
+    },
+    /// The provider's trouble; no key is to blame.
+    Overloaded {
+        /// As told.
+        retry_after: Option<Duration>,
+        /// For people.
+        detail: String,
+    },
+    /// The key was refused as invalid, or may not do this.
+    KeyRefused {
+        /// For people.
+        detail: String,
+    },
+    /// The account behind the key's group cannot pay.
+    Billing {
+        /// For people.
+        detail: String,
+    },
+    /// The request itself was refused: repeating it is pointless.
+    RequestRefused {
+        /// For people.
+        detail: String,
+    },
+    /// A passing fault: 5xx, a reply that was cut or is not what the API sends.
+    Transient {
+        /// For people.
+        detail: String,
+    },
+}
+
+impl Refusal {
+    /// For people: the status and the provider's words, bounded and on one line.
+    pub fn detail(&self) -> &str {
+        match self {
+            Refusal::Limited { detail, .. }
+            | Refusal::Overloaded { detail, .. }
+            | Refusal::KeyRefused { detail }
+            | Refusal::Billing { detail }
+            | Refusal::RequestRefused { detail }
+            | Refusal::Transient { detail } => detail,
+        }
+    }
+}
+
+/// Reads a reply. `now_unix` is the wall-clock time since the Unix epoch at which it arrived: providers name some
+/// times of day, and everything returned here is a distance from now.
+///
+/// Header names are compared without regard to case. A client that could not decode a header's bytes may pass them
+/// lossily: values that make no sense are ignored.
+pub fn read_reply(
+    dialect: Dialect,
+    status: u16,
+    headers: &[(String, String)],
+    body: &[u8],
+    now_unix: Duration,
+) -> Reply {
+    let raw = Raw::new(dialect, status, headers, body, now_unix);
+    if !raw.is_success() {
+        return Reply::Refused(raw.refusal());
+    }
+    if let Some(refusal) = raw.error_inside() {
+        return Reply::Refused(refusal);
+    }
+    let read = match dialect {
+        Dialect::Gemini => gemini::answer(&raw),
+        Dialect::Anthropic => anthropic::answer(&raw),
+        Dialect::OpenAi => openai::answer(&raw),
+    };
+    match read {
+        Ok(answer) => Reply::Answer(answer),
+        Err(refusal) => Reply::Refused(refusal),
+    }
+}
+
+/// Reads the reply to a [`build_key_check`](crate::build_key_check): `None` when the key is good.
+pub fn read_key_check(
+    dialect: Dialect,
+    status: u16,
+    headers: &[(String, String)],
+    body: &[u8],
+    now_unix: Duration,
+) -> Option<Refusal> {
+    let raw = Raw::new(dialect, status, headers, body, now_unix);
+    if raw.is_success() { raw.error_inside() } else { Some(raw.refusal()) }
+}
+
+/// A reply as it came in, and the questions every dialect asks of it.
+struct Raw<'a> {
+    dialect: Dialect,
+    status: u16,
+    headers: &'a [(String, String)],
+    json: Option<Value>,
+    text: String,
+    now_unix: Duration,
+}
+
+impl<'a> Raw<'a> {
+    fn new(
+        dialect: Dialect,
+        status: u16,
+        headers: &'a [(String, String)],
+        body: &[u8],
+        now_unix: Duration,
+    ) -> Raw<'a> {
+        let json = match serde_json::from_slice::<Value>(body).ok() {
+            // Gemini's streaming endpoints wrap an error in a list of one.
+            Some(Value::Array(mut list)) if !list.is_empty() => Some(list.swap_remove(0)),
+            other => other,
+        };
+        let text = if json.is_some() { String::new() } else { beginning(body) };
+        Raw { dialect, status, headers, json, text, now_unix }
+    }
+
+    fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    fn refusal(&self) -> Refusal {
+        match self.dialect {
+            Dialect::Gemini => gemini::refusal(self),
+            Dialect::Anthropic => anthropic::refusal(self),
+            Dialect::OpenAi => openai::refusal(self),
+        }
+    }
+
+    /// An error that arrived under a good status: in the body itself, or as an event of a stream.
+    fn error_inside(&self) -> Option<Refusal> {
+        let error = match &self.json {
+            Some(json) => json.get("error").filter(|error| !error.is_null()).map(|_| json.clone()),
+            None => stream_error(&self.text),
+        }?;
+        let status = error["error"]["code"].as_u64().and_then(|code| u16::try_from(code).ok());
+        let status = status.filter(|code| (400..600).contains(code)).unwrap_or(self.status);
+        let inner = Raw { json: Some(error), text: String::new(), status, ..*self };
+        Some(inner.refusal())
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(have, _)| have.eq_ignore_ascii_case(name))?;
+        Some(parse::cut(found.1.trim(), 256))
+    }
+
+    /// The object that describes the error, wherever this kind of server puts it.
+    fn error(&self) -> &Value {
+        self.json.as_ref().map_or(&Value::Null, |json| match json.get("error") {
+            Some(error) if !error.is_null() => error,
+            _ => json,
+        })
+    }
+
+    /// A text field of the error object, or nothing.
+    fn error_word(&self, field: &str) -> &str {
+        self.error().get(field).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// The provider's words; the beginning of the body where there is no field for them.
+    fn message(&self) -> &str {
+        let error = self.error();
+        let stated = ["message", "detail", "msg"].into_iter().find_map(|field| error.get(field)?.as_str());
+        stated.or_else(|| error.as_str()).unwrap_or(&self.text)
+    }
+
+    /// Status and words, for people.
+    fn detail(&self) -> String {
+        let message = clean_message(self.message());
+        if message.is_empty() {
+            format!("HTTP {}", self.status)
+        } else {
+            clean_message(&format!("HTTP {}: {message}", self.status))
+        }
+    }
+
+    /// The longest of the waits every server may ask for: `retry-after-ms`, `retry-after` in seconds or as a date,
+    /// and prose.
+    fn retry_after(&self) -> Option<Duration> {
+        let millis =
+            self.header("retry-after-ms").and_then(|text| parse::seconds(text.parse::<f64>().ok()? / 1e3));
+        let stated = self
+            .header("retry-after")
+            .and_then(|text| parse::duration(text).or_else(|| parse::until_http_date(text, self.now_unix)));
+        [millis, stated, parse::prose_wait(self.message())].into_iter().flatten().max()
+    }
+
+    /// What the status alone says.
+    fn by_status(&self) -> Refusal {
+        let detail = self.detail();
+        match self.status {
+            401 | 403 => Refusal::KeyRefused { detail },
+            402 => Refusal::Billing { detail },
+            429 => Refusal::Limited { dimension: None, retry_after: self.retry_after(), limit: None, detail },
+            503 | 529 => Refusal::Overloaded { retry_after: self.retry_after(), detail },
+            // A request that timed out, collided or came too early on the server's side may be sent again.
+            408 | 409 | 425 => Refusal::Transient { detail },
+            300..=399 => Refusal::RequestRefused {
+                detail: clean_message(&format!("{detail} (a redirect: is base_url right?)")),
+            },
+            400..=499 => Refusal::RequestRefused { detail },
+            _ => Refusal::Transient { detail },
+        }
+    }
+
+    /// A good status without a usable answer.
+    fn not_an_answer(&self, what: &str) -> Refusal {
+        Refusal::Transient { detail: clean_message(&format!("HTTP {}: {what}", self.status)) }
+    }
+
+    fn json_or_cut(&self) -> Result<&Value, Refusal> {
+        let what =
+            if self.text.is_empty() { "an empty reply" } else { "a reply that was cut or is not JSON" };
+        self.json.as_ref().ok_or_else(|| self.not_an_answer(what))
+    }
+}
+
+/// The first event of a text/event-stream whose data is an error object.
+fn stream_error(text: &str) -> Option<Value> {
+    text.lines()
+        .filter_map(|line| line.strip_prefix("data:"))
+        .filter_map(|data| serde_json::from_str::<Value>(data.trim()).ok())
+        .find(|event| event.get("error").is_some_and(|error| !error.is_null()))
+}
+
+/// Of several hints for one dimension the tightest is kept: the one with the smallest share left.
+fn tightest(hints: impl IntoIterator<Item = QuotaHint>) -> Option<QuotaHint> {
+    let share = |hint: &QuotaHint| match (hint.remaining, hint.limit) {
+        (Some(remaining), Some(limit)) if limit > 0 => remaining as f64 / limit as f64,
+        _ => f64::INFINITY,
+    };
+    hints.into_iter().min_by(|a, b| share(a).total_cmp(&share(b)))
+}
