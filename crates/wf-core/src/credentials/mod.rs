@@ -6,9 +6,39 @@
 //! the [`Decision`]s that follow, and [`next_deadline`](CredentialCoordinator::next_deadline) says when it wants to be
 //! woken next.
 
+mod breaker;
+mod bucket;
+mod calls;
+mod coordinator;
+mod day;
+mod dice;
+mod episodes;
+mod hold;
+mod key;
+mod limit;
+mod meter;
+mod notice;
+mod outcome;
+mod pool;
+mod queue;
+mod quota;
+mod retry;
+mod serve;
+mod snapshot;
+mod spending;
+mod status;
+mod survey;
+#[cfg(test)]
+mod tests;
 mod types;
+mod window;
 
+pub use coordinator::CredentialCoordinator;
+pub use snapshot::{HoldFacts, PoolSnapshot, QuotaFacts};
+pub use status::{KeyState, KeyStatus, QuotaStatus};
+
+pub use notice::{Condition, Notice};
 pub use types::{
-    Budget, CallId, CallOutcome, Condition, Decision, DenyCause, Dimension, KeyIndex, KeySpec, LeaseId,
-    LeaseRequest, Notice, PoolSpec, Policy, QuotaHint, QuotaLimits, WaitReason,
+    Asked, Budget, CallId, CallOutcome, Decision, DenyCause, Dimension, KeyIndex, KeySpec, LeaseId,
+    LeaseRequest, MAX_OPEN_CALLS, Policy, PoolSpec, QuotaHint, QuotaLimits, Release, WaitReason,
 };

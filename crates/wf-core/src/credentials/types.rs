@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use super::notice::Notice;
 use crate::{AttemptId, Time};
 
 /// A key's position in the pool.
@@ -48,6 +51,9 @@ pub struct PoolSpec {
     pub keys: Vec<KeySpec>,
     /// Limits by quota group and, within it, by model; the model `None` holds for all others.
     pub limits: BTreeMap<String, BTreeMap<Option<String>, QuotaLimits>>,
+    /// When each provider's day ends, by the calendar of the shell; a provider without one has a day from the start of
+    /// the run.
+    pub day_ends: BTreeMap<String, Time>,
 }
 
 /// The bounds a run puts on its calls.
@@ -55,7 +61,7 @@ pub struct PoolSpec {
 pub struct Policy {
     /// The longest wait for quota of one call (`--max-wait`).
     pub max_wait: Duration,
-    /// Attempts of one call that is refused with 429 although paced (`--max-retries`).
+    /// How often one call is repeated that is refused with 429 although paced (`--max-retries`).
     pub max_retries: u32,
     /// How long a lease may be out before it is taken back.
     pub lease_time: Duration,
@@ -87,10 +93,14 @@ pub struct LeaseRequest {
     pub tokens: u64,
     /// How far the workflow has come, in thousandths: the least advanced is served first.
     pub share: u16,
+    /// The key is wanted for the whole attempt of a command (`--with-key`), not for one call: the lease has no deadline,
+    /// and pacing, which sees none of its calls, does not apply.
+    pub whole_attempt: bool,
 }
 
 /// Which of a group's limits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Dimension {
     /// Requests per minute.
     RequestsPerMinute,
@@ -256,7 +266,9 @@ pub enum Decision {
         lease: LeaseId,
         /// The key.
         key: KeyIndex,
-        /// How long the call waited.
+        /// The model asked for.
+        model: String,
+        /// How long the call waited, since it was asked for this time.
         waited: Duration,
         /// When the lease is taken back.
         expires: Time,
@@ -281,75 +293,52 @@ pub enum Decision {
         /// Why.
         cause: DenyCause,
     },
+    /// A lease is back, once for each that was granted: returned by its worker, taken back at its deadline, or left by an
+    /// attempt that is over.
+    Returned {
+        /// Whose lease.
+        who: AttemptId,
+        /// The call.
+        call: CallId,
+        /// The lease.
+        lease: LeaseId,
+        /// The key.
+        key: KeyIndex,
+        /// [`CallOutcome::word`]; `abandoned` when the coordinator took it back itself.
+        outcome: &'static str,
+        /// Tokens of the input, where the provider said so.
+        tokens_in: u64,
+        /// Tokens of the output, where the provider said so.
+        tokens_out: u64,
+    },
     /// Something people should know of the pool: one per episode, not per call.
     Notice(Notice),
 }
 
-/// An episode of the pool that the console and the journal tell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// A quota refused a call and its bucket is blocked.
-    RateLimit {
-        /// The key that was refused.
-        key: KeyIndex,
-        /// Which quota, where stated.
-        dimension: Option<Dimension>,
-        /// How long nothing is sent.
-        wait: Duration,
-        /// Keys that can still serve.
-        usable: usize,
-        /// Keys in the pool.
-        total: usize,
-    },
-    /// Every usable key is reserved.
-    Exhausted {
-        /// Keys reserved.
-        keys: usize,
-        /// Calls that wait.
-        waiting: usize,
-    },
-    /// Every usable key is rate-limited.
-    AllLimited {
-        /// The earliest end of a block.
-        until: Time,
-    },
-    /// A key was refused by its provider and is used no more.
-    Quarantined {
-        /// The key.
-        key: KeyIndex,
-        /// The provider's words.
-        detail: String,
-    },
-    /// A quota group cannot pay.
-    Billing {
-        /// A key of the group.
-        key: KeyIndex,
-        /// The provider's words.
-        detail: String,
-    },
-    /// A provider is overloaded and left alone for a while.
-    Overloaded {
-        /// Its name.
-        provider: String,
-        /// For how long.
-        wait: Duration,
-    },
-    /// No usable key is left.
-    Dead {
-        /// Each key with its reason.
-        reasons: Vec<(KeyIndex, String)>,
-    },
+/// What a request was taken for. Anything but `Accepted` is a worker out of step with the protocol, and changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// A new call, or the repetition of one: the decisions say what became of it.
+    Accepted,
+    /// That call waits already.
+    AlreadyWaiting,
+    /// That call has a lease out.
+    AlreadyLeased,
+    /// More open calls than [`MAX_OPEN_CALLS`] of one attempt.
+    TooMany,
 }
 
-/// The pool's condition as a whole: three different things, three different messages.
+/// Calls of one attempt that may be open at once: waiting, sent, or refused and not given up. The built-in workflows
+/// have one; the bound keeps a runaway worker from filling the supervisor's memory.
+pub const MAX_OPEN_CALLS: u32 = 64;
+
+/// What the return of a lease was taken for. Anything but `Taken` changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Condition {
-    /// At least one key can serve now or soon.
-    Usable,
-    /// All are reserved.
-    Exhausted,
-    /// All are rate-limited until then.
-    Limited(Time),
-    /// None will ever serve without the operator.
-    Dead,
+pub enum Release {
+    /// The lease is back.
+    Taken,
+    /// It was back before, or there never was one of that number.
+    NotOut,
+    /// It belongs to another attempt.
+    Foreign,
 }

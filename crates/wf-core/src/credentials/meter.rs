@@ -1,0 +1,81 @@
+//! How much was accepted within the last minute: what learning a limit builds on.
+
+use std::time::Duration;
+
+use crate::Time;
+
+const SLOT: Duration = Duration::from_secs(5);
+const SLOTS: usize = 12;
+
+/// Counts by slots of five seconds, a minute of them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Meter {
+    slots: [u64; SLOTS],
+    /// The number of the newest slot, counted from the beginning of the run.
+    newest: u64,
+    /// The number of the first slot that counted anything.
+    first: Option<u64>,
+}
+
+impl Meter {
+    fn slot(now: Time) -> u64 {
+        now.since_start().as_secs() / SLOT.as_secs()
+    }
+
+    fn turn_to(&mut self, slot: u64) {
+        let passed = slot.saturating_sub(self.newest).min(SLOTS as u64);
+        for i in 1..=passed {
+            self.slots[((self.newest + i) % SLOTS as u64) as usize] = 0;
+        }
+        if passed == SLOTS as u64 {
+            self.slots = [0; SLOTS];
+        }
+        self.newest = self.newest.max(slot);
+    }
+
+    /// Counts `amount` accepted now.
+    pub(super) fn count(&mut self, now: Time, amount: u64) {
+        let slot = Meter::slot(now);
+        self.turn_to(slot);
+        self.first.get_or_insert(slot);
+        let cell = &mut self.slots[(slot % SLOTS as u64) as usize];
+        *cell = cell.saturating_add(amount);
+    }
+
+    /// What the last minute held.
+    pub(super) fn last_minute(&self, now: Time) -> u64 {
+        let gone = Meter::slot(now).saturating_sub(self.newest).min(SLOTS as u64);
+        let kept = (0..SLOTS as u64 - gone).map(|back| self.newest.saturating_sub(back) % SLOTS as u64);
+        kept.fold(0, |sum: u64, slot| sum.saturating_add(self.slots[slot as usize]))
+    }
+
+    /// Whether a whole minute has been watched, without which a count says little of a rate.
+    pub(super) fn has_seen_a_minute(&self, now: Time) -> bool {
+        self.first.is_some_and(|first| Meter::slot(now) - first.min(Meter::slot(now)) >= SLOTS as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_steady_rate_is_measured_and_forgotten_again() {
+        let mut meter = Meter::default();
+        for second in 100..200 {
+            meter.count(Time::from_millis(second * 1000), 2);
+        }
+        let now = Time::from_millis(199_999);
+        assert_eq!(meter.last_minute(now), 120);
+        assert!(meter.has_seen_a_minute(now));
+        assert_eq!(meter.last_minute(now + Duration::from_secs(30)), 60);
+        assert_eq!(meter.last_minute(now + Duration::from_secs(3_000)), 0);
+    }
+
+    #[test]
+    fn the_first_minute_is_known_to_be_partial() {
+        let mut meter = Meter::default();
+        meter.count(Time::from_millis(100_000), 5);
+        assert!(!meter.has_seen_a_minute(Time::from_millis(150_000)));
+    }
+}

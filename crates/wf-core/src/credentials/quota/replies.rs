@@ -1,0 +1,144 @@
+//! What a provider's replies teach of a quota: headers correct it downwards, refusals block it.
+
+use std::time::Duration;
+
+use super::super::bucket::MINUTE;
+use super::super::day::DAY;
+use super::super::dice::Dice;
+use super::super::types::{Dimension, QuotaHint};
+use super::{Block, LONGEST_HINT, Quota, Ticket};
+use crate::Time;
+
+/// Without a hint a block lasts this long, twice as long after each further refusal, and never longer than a minute: the
+/// limits are per minute.
+const FIRST_BARE_WAIT: Duration = Duration::from_secs(4);
+/// An exhausted day gets one probe, this long after the refusal: reports of per-day refusals that end sooner conflict.
+pub(super) const DAY_PROBE: Duration = Duration::from_secs(15 * 60);
+/// A header never holds a bucket longer than this: it was true when it was written.
+const LONGEST_RESYNC: Duration = Duration::from_secs(120);
+
+/// How a 429 was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Blocked {
+    /// The call was granted before a block that is known: it says nothing new.
+    Straggler,
+    /// A block begins and lasts so long.
+    Began(Duration),
+    /// The probe of a blocked day was refused, too.
+    Prolonged,
+    /// The limit is zero.
+    Barred,
+}
+
+/// A 429's content.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Refusal {
+    pub(in super::super) dimension: Option<Dimension>,
+    pub(in super::super) retry_after: Option<Duration>,
+    pub(in super::super) limit: Option<u64>,
+}
+
+impl Quota {
+    /// Takes a reply's header into account: limits as stated, and less room where the provider sees less.
+    pub(super) fn hint(&mut self, hint: QuotaHint, tokens: u64, now: Time) {
+        let left = hint.remaining;
+        match hint.dimension {
+            Dimension::RequestsPerDay => {
+                if let Some(limit) = hint.limit.filter(|n| *n > 0) {
+                    self.day.state(limit);
+                    self.day.at_least(left.map_or(0, |left| limit.saturating_sub(left)));
+                }
+            }
+            Dimension::RequestsPerMinute => {
+                self.requests_limit.state(hint.limit.unwrap_or(0));
+                self.retune(now);
+                if let (Some(bucket), Some(left)) = (&mut self.requests, left) {
+                    // Calls in flight may or may not be in the provider's count yet: count them.
+                    let missing = (u64::from(self.in_flight) + 1).saturating_sub(left);
+                    let wait = refill(hint, missing).unwrap_or_else(|| bucket.spacing(missing));
+                    if missing > 0 {
+                        bucket.hold_until(now + wait.min(LONGEST_RESYNC));
+                    }
+                }
+            }
+            Dimension::TokensPerMinute => {
+                self.tokens_limit.state(hint.limit.unwrap_or(0));
+                self.retune(now);
+                if let (Some(bucket), Some(left)) = (&mut self.tokens, left) {
+                    let missing = self.tokens_in_flight.saturating_add(tokens).saturating_sub(left);
+                    let wait = refill(hint, missing).unwrap_or_else(|| bucket.spacing(missing));
+                    if missing > 0 {
+                        bucket.hold_until(now + wait.min(LONGEST_RESYNC));
+                    }
+                }
+            }
+        }
+    }
+
+    /// A call was refused with 429.
+    pub(in super::super) fn refused(
+        &mut self,
+        ticket: Ticket,
+        refusal: Refusal,
+        probe: bool,
+        dice: &mut Dice,
+        now: Time,
+    ) -> Blocked {
+        if ticket.epoch != self.epoch {
+            return Blocked::Straggler;
+        }
+        if refusal.limit == Some(0) {
+            self.barred = true;
+            return Blocked::Barred;
+        }
+        self.learn(refusal, now);
+        let hinted = refusal.retry_after.map(|wait| wait.min(LONGEST_HINT));
+        let is_day = refusal.dimension == Some(Dimension::RequestsPerDay);
+        let wait = hinted.unwrap_or_else(|| {
+            self.bare += 1;
+            FIRST_BARE_WAIT.saturating_mul(1 << (self.bare - 1).min(8)).min(MINUTE)
+        });
+        let wait = dice.stretched(wait);
+        // The provider's midnight is exact; jitter follows it as it follows all else.
+        let day_wait = if is_day { dice.stretched(self.day.ends(now).since(now)) } else { Duration::ZERO };
+        let until = now + wait.max(day_wait);
+        let probe_at = (is_day && !probe).then(|| now + wait.max(DAY_PROBE)).filter(|at| *at < until);
+        let before = self.block.as_ref().map_or(Time::ZERO, |b| b.until);
+        let until = until.max(before);
+        self.block = Some(Block { until, dimension: refusal.dimension, probe_at, probing: None });
+        self.epoch = self.epoch.wrapping_add(1);
+        self.ramp = Some(1);
+        if let Some(bucket) = &mut self.requests {
+            bucket.hold_until(until);
+        }
+        if let Some(bucket) = &mut self.tokens {
+            bucket.hold_until(until);
+        }
+        if probe { Blocked::Prolonged } else { Blocked::Began(until.since(now)) }
+    }
+
+    /// Corrects the belief a refusal disproved.
+    fn learn(&mut self, refusal: Refusal, now: Time) {
+        let whole = self.accepted.has_seen_a_minute(now);
+        match (refusal.dimension, refusal.limit) {
+            (Some(Dimension::RequestsPerDay), Some(limit)) => self.day.state(limit),
+            (Some(Dimension::RequestsPerDay), None) => {}
+            (Some(Dimension::TokensPerMinute), Some(limit)) => self.tokens_limit.state(limit),
+            (Some(Dimension::TokensPerMinute), None) => {
+                self.tokens_limit.refused_although_paced(self.accepted_tokens.last_minute(now), whole);
+            }
+            (Some(Dimension::RequestsPerMinute), Some(limit)) => self.requests_limit.state(limit),
+            (Some(Dimension::RequestsPerMinute) | None, _) => {
+                self.requests_limit.refused_although_paced(self.accepted.last_minute(now), whole);
+            }
+        }
+        self.retune(now);
+    }
+}
+
+/// The time until `missing` units are back, by a header that says when the bucket is full again.
+fn refill(hint: QuotaHint, missing: u64) -> Option<Duration> {
+    let used = hint.limit?.checked_sub(hint.remaining?).filter(|used| *used > 0)?;
+    let reset = hint.reset?.min(DAY);
+    Some(reset.mul_f64((missing as f64 / used as f64).min(1.0)))
+}

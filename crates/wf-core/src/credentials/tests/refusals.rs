@@ -1,0 +1,421 @@
+//! Refusals: what each kind does to its call, its key, its group and its provider.
+
+use super::*;
+
+/// Keys `a` and `b` in one group, `c` in another; three calls at once on each.
+fn two_groups() -> PoolSpec {
+    let keys =
+        [("a", "one"), ("b", "one"), ("c", "two")].map(|(name, group)| key(name, Some(group), Some(3)));
+    PoolSpec { keys: keys.into(), ..PoolSpec::default() }
+}
+
+fn state(desk: &Desk) -> Vec<KeyState> {
+    desk.pool.status(desk.now).into_iter().map(|key| key.state).collect()
+}
+
+#[test]
+fn a_429_blocks_the_whole_group_for_that_model_and_nothing_else() {
+    let mut desk = Desk::new(two_groups());
+    let (key, out) = desk.call(1, &limited(Some(56)));
+    assert_eq!(key, KeyIndex(0));
+    let [Notice::RateLimit { key: KeyIndex(0), dimension, wait, usable: 1, total: 3 }] = notices(&out)[..]
+    else {
+        panic!("{out:?}")
+    };
+    assert_eq!(*dimension, Some(Dimension::RequestsPerMinute));
+    assert!(*wait >= secs(56) && *wait <= secs(62), "as told, and up to a tenth: {wait:?}");
+    assert_eq!(state(&desk), [KeyState::RateLimited, KeyState::RateLimited, KeyState::Available]);
+    assert_eq!(desk.pool.usable_keys(desk.now), 1);
+    let keys: Vec<u16> = (2..5).map(|item| desk.lease(item).1.0).collect();
+    assert_eq!(keys, [2, 2, 2], "the other group serves");
+    let other = desk.ask_for(6, LeaseRequest { model: "pro".into(), ..wish(1) });
+    assert!(one_grant(&other).is_some(), "so does the same group for another model");
+}
+
+#[test]
+fn when_all_groups_are_limited_that_is_told_once_with_the_earliest_end() {
+    let mut desk = Desk::new(two_groups());
+    desk.call(1, &limited(Some(60)));
+    desk.call(2, &limited(Some(30)));
+    assert!(matches!(desk.pool.condition(desk.now), Condition::Limited(_)));
+    let out = desk.ask(1);
+    let [Notice::AllLimited { provider: None, until }] = notices(&out)[..] else { panic!("{out:?}") };
+    assert!(*until >= desk.now + secs(30) && *until <= desk.now + secs(33));
+    assert_eq!(waits(&out), [(1, WaitReason::RateLimited)]);
+    assert_eq!(notices(&desk.ask(2)).len(), 0);
+    let until = *until;
+    let out = desk.sleep();
+    assert_eq!((desk.now, grants(&out)[0].2), (until, KeyIndex(2)));
+    assert_eq!(grants(&out).len(), 1, "the group restarts with one call");
+}
+
+#[test]
+fn stragglers_extend_nothing() {
+    let mut desk = Desk::new(two_groups());
+    let leases: Vec<_> = (0..4).map(|item| (item, desk.lease(item))).collect();
+    let of_one: Vec<_> = leases.into_iter().filter(|(_, (_, key))| key.0 < 2).collect();
+    assert!(of_one.len() >= 2);
+    let mut told = 0;
+    let mut until = None;
+    for (item, (lease, _)) in of_one {
+        told += notices(&desk.give_back(item, lease, &limited(Some(60 + 600 * u64::from(item))))).len();
+        let now_until = desk.pool.status(desk.now)[0].until;
+        assert!(until.is_none() || until == now_until, "moved by a straggler");
+        until = now_until;
+    }
+    assert_eq!(told, 1, "a storm is one notice");
+}
+
+#[test]
+fn after_a_block_the_group_restarts_with_one_call_and_doubles() {
+    let mut desk = Desk::new(PoolSpec { keys: vec![key("a", None, None)], ..PoolSpec::default() });
+    desk.call(0, &limited(Some(10)));
+    for item in 0..20 {
+        desk.ask(item);
+    }
+    let mut open = grants(&desk.sleep());
+    let mut rounds = vec![open.len()];
+    while rounds.len() < 4 {
+        let mut next = Vec::new();
+        for (item, lease, _) in open {
+            next.extend(grants(&desk.give_back(item, lease, &OK)));
+        }
+        open = next;
+        rounds.push(open.len());
+    }
+    assert_eq!(rounds, [1, 2, 4, 8]);
+}
+
+#[test]
+fn without_hints_waits_double_up_to_a_minute_and_a_success_forgets_them() {
+    let mut desk = Desk::with(exclusive(1), Policy { max_retries: 99, ..policy() });
+    let mut seen = Vec::new();
+    for _ in 0..6 {
+        let (_, out) = desk.call(1, &limited(None));
+        let [Notice::RateLimit { wait, .. }] = notices(&out)[..] else { panic!("{out:?}") };
+        seen.push(*wait);
+        desk.wait(*wait);
+    }
+    for (wait, expected) in seen.into_iter().zip([4, 8, 16, 32, 60, 60]) {
+        assert!(wait >= secs(expected) && wait <= secs(expected).mul_f64(1.1), "{wait:?} for {expected}");
+    }
+    desk.call(1, &OK);
+    let (_, out) = desk.call(2, &limited(None));
+    assert!(matches!(notices(&out)[..], [Notice::RateLimit { wait, .. }] if *wait < secs(5)));
+}
+
+/// One row of "Bounded retries": the refusal, how often the call is repeated, and the cause it ends with.
+#[test]
+fn every_refusal_has_its_bound() {
+    let overloaded = CallOutcome::Overloaded { retry_after: None };
+    let refused = CallOutcome::RequestRefused { detail: "no such model".into() };
+    let rows: [(&CallOutcome, u32, DenyCause); 6] = [
+        (&limited(Some(1)), 5, DenyCause::RateLimited { attempts: 6 }),
+        (&TRANSIENT, 3, DenyCause::Unreachable { attempts: 4, detail: String::new() }),
+        (&overloaded, 3, DenyCause::Unreachable { attempts: 4, detail: "the provider is overloaded".into() }),
+        (
+            &CallOutcome::Abandoned,
+            3,
+            DenyCause::Unreachable { attempts: 4, detail: "the lease came back without an answer".into() },
+        ),
+        (&key_refused(), 1, DenyCause::KeyRefused("API key not valid".into())),
+        (&refused, 0, DenyCause::Refused("no such model".into())),
+    ];
+    for (outcome, repetitions, cause) in rows {
+        let mut desk = Desk::new(exclusive(3));
+        let mut sent = 0;
+        let mut out = desk.ask(1);
+        let denied = loop {
+            if let Some((_, cause)) = denials(&out).first() {
+                break (*cause).clone();
+            }
+            out = match grants(&out)[..] {
+                [(1, lease, _)] => {
+                    sent += 1;
+                    desk.give_back(1, lease, outcome);
+                    desk.ask(1)
+                }
+                _ => desk.sleep(),
+            };
+        };
+        assert_eq!((sent, denied), (repetitions + 1, cause), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_fault_is_repeated_later_and_the_worker_is_told() {
+    let mut desk = Desk::new(exclusive(2));
+    desk.call(1, &TRANSIENT);
+    let out = desk.ask(1);
+    assert_eq!(waits(&out), [(1, WaitReason::Backoff)]);
+    assert!(desk.pool.waiting(attempt(1)), "its watchdogs are paused");
+    assert_eq!(grants(&desk.sleep()).len(), 1);
+    assert!(desk.now >= Time::from_millis(500) && desk.now <= Time::from_millis(5_000));
+}
+
+#[test]
+fn repetitions_after_faults_are_rationed_for_the_whole_pool() {
+    let mut desk = Desk::new(PoolSpec { keys: vec![key("a", None, None)], ..PoolSpec::default() });
+    let leases: Vec<_> = (0..8).map(|item| desk.lease(item).0).collect();
+    for (item, lease) in (0..).zip(leases) {
+        desk.give_back(item, lease, &TRANSIENT);
+        desk.ask(item);
+    }
+    // Eight repetitions fail again, and so on: in the first minute no more than 20 may go out.
+    let mut sent = 0;
+    while let Some(next) = desk.pool.next_deadline().filter(|at| *at <= Time::ZERO + secs(60)) {
+        for (item, lease, _) in grants(&desk.advance(next)) {
+            sent += 1;
+            desk.give_back(item, lease, &TRANSIENT);
+            desk.ask(item);
+        }
+    }
+    assert!((10..=20).contains(&sent), "{sent}");
+}
+
+#[test]
+fn one_refused_call_quarantines_nothing_and_the_same_call_elsewhere_proves_it() {
+    let mut desk = Desk::new(exclusive(2));
+    let (bad, out) = desk.call(1, &key_refused());
+    assert_eq!(notices(&out).len(), 0);
+    assert_eq!(desk.pool.status(desk.now)[usize::from(bad.0)].state, KeyState::Suspect);
+    let (good, out) = desk.call(1, &OK);
+    assert_ne!(good, bad, "another key is tried");
+    assert_eq!(notices(&out), [&Notice::Quarantined { key: bad, detail: "API key not valid".into() }]);
+    assert_eq!(desk.pool.usable_keys(desk.now), 1);
+    for item in 2..10 {
+        assert_eq!(desk.call(item, &OK).0, good);
+    }
+}
+
+#[test]
+fn a_request_that_is_refused_with_every_key_is_to_blame_itself() {
+    let mut desk = Desk::new(exclusive(3));
+    desk.call(1, &key_refused());
+    desk.call(1, &key_refused());
+    assert!(matches!(denials(&desk.ask(1))[..], [(1, DenyCause::KeyRefused(_))]));
+    let keys: Vec<_> = (2..5).map(|item| desk.lease(item)).collect();
+    for (item, (lease, _)) in (2..).zip(keys) {
+        assert_eq!(notices(&desk.give_back(item, lease, &OK)).len(), 0);
+    }
+    assert_eq!(state(&desk), [KeyState::Available; 3]);
+}
+
+#[test]
+fn a_suspect_serves_last_and_one_call_at_a_time() {
+    let mut desk = Desk::new(PoolSpec {
+        keys: vec![key("a", None, None), key("b", None, Some(1))],
+        ..PoolSpec::default()
+    });
+    let (suspect, _) = desk.call(1, &key_refused());
+    assert_eq!(suspect, KeyIndex(0));
+    assert_eq!(desk.lease(2).1, KeyIndex(1));
+    let (lease, key) = desk.lease(3);
+    assert_eq!(key, suspect);
+    assert_eq!(waits(&desk.ask(4)), [(4, WaitReason::AllReserved)]);
+    let out = desk.give_back(3, lease, &OK);
+    assert_eq!(grants(&out).len(), 1, "cleared, and without a bound of its own: {out:?}");
+    assert!(one_grant(&desk.ask(5)).is_some());
+}
+
+#[test]
+fn a_pool_without_a_usable_key_denies_all_and_names_each_reason() {
+    let mut desk = Desk::new(exclusive(2));
+    let (first, _) = desk.lease(1);
+    let (second, _) = desk.lease(2);
+    desk.ask(3);
+    let out = desk.give_back(1, first, &CallOutcome::Billing { detail: "no credit".into() });
+    assert_eq!(notices(&out), [&Notice::Billing { key: KeyIndex(0), detail: "no credit".into() }]);
+    assert!(!desk.pool.is_dead());
+    let out = desk.give_back(2, second, &key_refused());
+    let [(3, lease, _)] = grants(&out)[..] else { panic!("a suspect still serves: {out:?}") };
+    assert_eq!(waits(&desk.ask(1)), [(1, WaitReason::AllReserved)]);
+    let out = desk.give_back(3, lease, &key_refused());
+    let told = notices(&out);
+    assert!(matches!(told[0], Notice::Quarantined { key: KeyIndex(1), .. }));
+    let reasons = vec![
+        (KeyIndex(0), "out of credit: no credit".to_owned()),
+        (KeyIndex(1), "refused by the provider: API key not valid".to_owned()),
+    ];
+    assert_eq!(told[1..], [&Notice::Dead { provider: None, reasons }]);
+    let text = "a: out of credit: no credit; b: refused by the provider: API key not valid";
+    assert_eq!(denials(&out), [(1, &DenyCause::PoolDead(text.into()))]);
+    assert!(desk.pool.is_dead());
+    assert_eq!((desk.pool.condition(desk.now), desk.pool.usable_keys(desk.now)), (Condition::Dead, 0));
+    let out = desk.ask(9);
+    assert!(matches!(denials(&out)[..], [(9, DenyCause::PoolDead(_))]));
+    assert_eq!(notices(&out).len(), 0, "told once");
+}
+
+#[test]
+fn one_dead_provider_is_enough_when_it_is_asked_for() {
+    let mut spec = exclusive(1);
+    spec.keys.push(KeySpec { provider: "anthropic".into(), ..key("z", None, None) });
+    let mut desk = Desk::new(spec);
+    let (_, out) = desk.call(1, &CallOutcome::Billing { detail: "x".into() });
+    assert!(matches!(notices(&out)[1], Notice::Dead { provider: Some(name), .. } if name == "gemini"));
+    assert!(desk.pool.is_dead());
+}
+
+#[test]
+fn a_changed_key_gets_a_new_chance() {
+    let mut desk = Desk::new(exclusive(1));
+    desk.call(1, &key_refused());
+    desk.call(2, &key_refused());
+    assert!(desk.pool.is_dead());
+    let mut out = Vec::new();
+    desk.pool.add_or_replace_key(key("a", None, Some(1)), false, desk.now, &mut out);
+    assert!(desk.pool.is_dead(), "the same secret changes nothing");
+    desk.pool.add_or_replace_key(key("a", None, Some(1)), true, desk.now, &mut out);
+    assert!(!desk.pool.is_dead());
+    assert_eq!(desk.call(3, &OK).0, KeyIndex(0));
+}
+
+#[test]
+fn an_added_key_serves_who_waits() {
+    let mut desk = Desk::new(exclusive(1));
+    desk.call(1, &limited(Some(3600)));
+    assert_eq!(waits(&desk.ask(1)).len(), 1);
+    let mut out = Vec::new();
+    let added = desk.pool.add_or_replace_key(key("b", None, Some(1)), true, desk.now, &mut out);
+    assert_eq!(grants(&out).iter().map(|g| Some(g.2)).collect::<Vec<_>>(), [added]);
+    // The same name in another group is another key.
+    let moved = desk.pool.add_or_replace_key(key("b", Some("g"), None), true, desk.now, &mut out);
+    assert_eq!((desk.pool.total_keys(), desk.pool.key_name(moved.expect("room"))), (2, "b"));
+}
+
+#[test]
+fn an_overloaded_provider_is_left_alone_then_probed_once() {
+    let mut desk = Desk::new(exclusive(4));
+    let leases: Vec<_> = (0..4).map(|item| desk.lease(item).0).collect();
+    let hint = CallOutcome::Overloaded { retry_after: Some(secs(30)) };
+    let mut told = Vec::new();
+    for (item, lease) in (0..).zip(leases) {
+        told.extend(notices(&desk.give_back(item, lease, &hint)).into_iter().cloned());
+    }
+    let [Notice::Overloaded { provider, wait }] = &told[..] else { panic!("{told:?}") };
+    assert!(provider == "gemini" && *wait >= secs(30) && *wait <= secs(33));
+    let until = desk.now + *wait;
+    for item in 10..14 {
+        assert_eq!(waits(&desk.ask(item)), [(item, WaitReason::Overloaded)]);
+    }
+    let out = desk.sleep();
+    assert_eq!((desk.now, grants(&out).len()), (until, 1), "one probe: {out:?}");
+    let (item, lease, _) = grants(&out)[0];
+    let out = desk.give_back(item, lease, &OK);
+    assert_eq!(grants(&out).len(), 2, "then a ramp: {out:?}");
+}
+
+#[test]
+fn a_used_up_day_lasts_until_midnight_with_one_probe() {
+    let mut spec = exclusive(1);
+    spec.day_ends.insert("gemini".into(), Time::ZERO + secs(8 * 3600));
+    let mut desk = Desk::new(spec);
+    let day = CallOutcome::Limited {
+        dimension: Some(Dimension::RequestsPerDay),
+        retry_after: Some(secs(30)),
+        limit: None,
+    };
+    desk.call(1, &day);
+    assert_eq!(state(&desk), [KeyState::DayExhausted]);
+    let until = desk.pool.status(desk.now)[0].until.expect("an end");
+    assert!(until >= Time::ZERO + secs(8 * 3600));
+    assert_eq!(waits(&desk.ask(1)), [(1, WaitReason::RateLimited)]);
+    let out = desk.sleep();
+    assert_eq!(desk.now, Time::ZERO + secs(900), "the probe");
+    let (_, lease, _) = grants(&out)[0];
+    assert_eq!(notices(&desk.give_back(1, lease, &day)).len(), 0, "no news");
+    desk.ask(1);
+    let out = desk.sleep();
+    assert_eq!(grants(&out).len(), 1);
+    assert!(desk.now >= until, "no second probe, and never earlier");
+}
+
+#[test]
+fn a_probe_that_is_answered_ends_the_day_early() {
+    let mut desk = Desk::new(exclusive(1));
+    let dimension = Some(Dimension::RequestsPerDay);
+    desk.call(1, &CallOutcome::Limited { dimension, retry_after: None, limit: None });
+    desk.ask(1);
+    let (_, lease, _) = grants(&desk.sleep())[0];
+    desk.give_back(1, lease, &OK);
+    assert_eq!(state(&desk), [KeyState::Available]);
+}
+
+#[test]
+fn a_limit_of_zero_means_the_model_is_not_for_this_group() {
+    let mut desk = Desk::new(two_groups());
+    let none = CallOutcome::Limited { dimension: None, retry_after: None, limit: Some(0) };
+    let (_, out) = desk.call(1, &none);
+    assert_eq!(notices(&out), [&Notice::NoQuota { key: KeyIndex(0), model: "flash".into() }]);
+    let (key, out) = desk.call(1, &none);
+    assert_eq!(key, KeyIndex(2));
+    assert!(matches!(notices(&out)[..], [Notice::NoQuota { .. }, Notice::Dead { .. }]), "{out:?}");
+    let out = desk.ask(1);
+    let [(1, DenyCause::PoolDead(text))] = denials(&out)[..] else { panic!("{out:?}") };
+    assert!(text.contains("b: its quota for flash is zero"), "{text}");
+}
+
+#[test]
+fn known_limits_are_paced_from_the_first_call() {
+    let mut desk = Desk::new(limits("g", QuotaLimits { rpm: Some(60), ..QuotaLimits::default() }));
+    for item in 0..5 {
+        assert_eq!(waits(&desk.ask(item)), [(item, WaitReason::Pacing)]);
+    }
+    let mut at = Vec::new();
+    while desk.pool.waiting_calls() > 0 {
+        let out = desk.sleep();
+        at.extend(grants(&out).iter().map(|_| desk.now.since_start().as_millis()));
+    }
+    assert_eq!(at, [1020, 2040, 3061, 4081, 5102]);
+}
+
+#[test]
+fn the_day_is_counted_and_starts_anew() {
+    let mut spec = limits("g", QuotaLimits { rpd: Some(2), ..QuotaLimits::default() });
+    spec.day_ends.insert("gemini".into(), Time::ZERO + secs(100));
+    let mut desk = Desk::new(spec);
+    desk.call(1, &OK);
+    desk.call(2, &OK);
+    assert_eq!(waits(&desk.ask(3)), [(3, WaitReason::RateLimited)]);
+    assert_eq!(grants(&desk.sleep()).len(), 1);
+    assert_eq!(desk.now, Time::ZERO + secs(100));
+}
+
+#[test]
+fn headers_correct_the_local_view_downwards() {
+    let mut desk = Desk::new(limits("g", QuotaLimits { rpm: Some(600), ..QuotaLimits::default() }));
+    desk.wait(secs(1));
+    let hints = vec![QuotaHint {
+        dimension: Dimension::RequestsPerMinute,
+        limit: Some(60),
+        remaining: Some(0),
+        reset: Some(secs(60)),
+    }];
+    desk.call(1, &CallOutcome::Ok { tokens_in: 1, tokens_out: 1, hints });
+    assert_eq!(desk.pool.status(desk.now)[0].quotas[0].requests.map(|r| r.0), Some(60));
+    desk.ask(2);
+    let before = desk.now;
+    desk.sleep();
+    assert_eq!(desk.now.since(before), secs(1), "one of sixty comes back after a second");
+}
+
+#[test]
+fn a_surprise_teaches_the_measured_rate() {
+    let mut desk = Desk::new(limits("g", QuotaLimits { rpm: Some(120), ..QuotaLimits::default() }));
+    let mut accepted = 0;
+    while desk.now < Time::ZERO + secs(90) {
+        desk.ask(1);
+        while desk.pool.waiting(attempt(1)) {
+            desk.sleep();
+        }
+        let lease = LeaseId(desk.pool.status(desk.now)[0].calls);
+        desk.give_back(1, lease, &OK);
+        accepted += 1;
+        desk.wait(Duration::from_millis(700));
+    }
+    assert!(accepted > 100);
+    desk.call(1, &limited(Some(2)));
+    let believed = desk.pool.status(desk.now)[0].quotas[0].requests.map(|r| r.0);
+    assert!(believed.is_some_and(|rpm| (75..90).contains(&rpm)), "{believed:?}");
+}
