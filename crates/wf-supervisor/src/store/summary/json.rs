@@ -14,6 +14,7 @@ struct RunJson<Text, Items> {
     run: Text,
     state: RunState,
     workflow: Text,
+    work: Text,
     prefix: Text,
     #[serde(default)]
     pid: u32,
@@ -114,6 +115,7 @@ impl Serialize for RunSummary {
             run: self.run.as_str(),
             state: self.state,
             workflow: &self.workflow,
+            work: &self.work,
             prefix: &self.prefix,
             pid: self.pid,
             started: self.started,
@@ -141,6 +143,7 @@ impl<'de> Deserialize<'de> for RunSummary {
             run: json.run,
             state: json.state,
             workflow: json.workflow,
+            work: json.work,
             prefix: json.prefix,
             pid: json.pid,
             started: json.started,

@@ -15,6 +15,7 @@ use super::StoreError;
 use super::atomic::write_atomic;
 use super::journal_reader::{Flaws, JournalReader};
 use super::run_dir::RunDir;
+use super::work::{Realm, Work};
 
 pub use table::{counts_words, open_and_ended, outcome_style, write_summary};
 
@@ -104,6 +105,8 @@ pub struct RunSummary {
     pub state: RunState,
     /// `issue`, `lld`, `implement` or `command`.
     pub workflow: String,
+    /// What makes ids of this run the same work as in another (see `Work`).
+    pub work: String,
     /// What precedes ids in labels.
     pub prefix: String,
     /// The supervisor's process.
@@ -141,9 +144,10 @@ impl RunSummary {
     pub fn fold(&mut self, record: &Record, at: Timestamp) {
         self.last = self.last.max(at);
         match record {
-            Record::RunStarted { run, pid, workflow, prefix, parallel, items, mock, .. } => {
+            Record::RunStarted { run, pid, workflow, work, prefix, parallel, items, mock, .. } => {
                 self.run.clone_from(run);
                 self.workflow.clone_from(workflow);
+                self.work.clone_from(if work.is_empty() { workflow } else { work });
                 self.prefix.clone_from(prefix);
                 (self.pid, self.parallel, self.planned, self.mock) = (*pid, *parallel, *items, *mock);
                 (self.started, self.state) = (at, RunState::Running);
@@ -212,6 +216,11 @@ impl RunSummary {
             | Record::Asked { .. }
             | Record::Killed { .. } => {}
         }
+    }
+
+    /// What the run did to its items.
+    pub fn work(&self) -> Work {
+        Work { realm: Realm::of(self.mock), name: self.work.clone() }
     }
 
     /// The name people see of an item.
