@@ -6,11 +6,22 @@
 
 #![warn(missing_docs)]
 
+mod attempt;
+mod batch;
 pub mod credentials;
+mod event;
 mod item;
 mod record;
+mod retry;
+mod shutdown;
+mod supervisor;
 mod time;
+mod watchdog;
 
+pub use attempt::{Kind, signal_name, words};
+pub use batch::Planned;
+pub use event::{Effect, Effects, Event, Reply, Saying, StopCause, StopSignal};
 pub use item::{AttemptId, Item, ItemId, ItemIdError, ItemIndex, Outcome, Slot, Verdict};
 pub use record::{AttemptEnd, Counts, Leftover, OutputRef, PlanAction, Record};
+pub use supervisor::{ANSWER, Bounds, DRAIN, Supervisor};
 pub use time::Time;

@@ -32,6 +32,7 @@ mod survey;
 mod tests;
 mod types;
 mod window;
+mod words;
 
 pub use coordinator::CredentialCoordinator;
 pub use snapshot::{HoldFacts, PoolSnapshot, QuotaFacts};

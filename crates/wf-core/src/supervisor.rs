@@ -1,0 +1,317 @@
+//! The one owner of a run's facts: takes an event and the time, answers with what to do.
+//!
+//! [`Supervisor::handle`] is total: an event that no longer fits (about an attempt that is over, say) changes nothing.
+//! The table of states and events is in `docs/architecture.md`.
+
+mod ending;
+mod leases;
+mod starting;
+mod stopping;
+
+use std::time::Duration;
+
+use crate::attempt::{Attempt, Kind, Phase};
+use crate::batch::{Batch, Planned, whole_ms};
+use crate::credentials::{CredentialCoordinator, Policy, PoolSpec};
+use crate::event::{Effect, Effects, Event, Saying, StopCause};
+use crate::retry::mix;
+use crate::shutdown::{Ladder, Stage};
+use crate::{AttemptId, Counts, ItemIndex, Outcome, Record, Time};
+
+/// The bounds of a run. See `wf-supervisor run --help` for what each means to its user.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    /// Workers at once, at least 1.
+    pub parallel: u16,
+    /// What an exit code means.
+    pub kind: Kind,
+    /// `--timeout`.
+    pub timeout: Option<Duration>,
+    /// `--idle-timeout`.
+    pub idle_timeout: Option<Duration>,
+    /// `--run-timeout`.
+    pub run_timeout: Option<Duration>,
+    /// `--grace`.
+    pub grace: Duration,
+    /// `--item-retries`.
+    pub item_retries: u32,
+    /// `--max-fail`.
+    pub max_fail: Option<u32>,
+    /// Providers of `--with-key`: one key of each is leased for every attempt's whole life.
+    pub with_keys: Vec<String>,
+    /// Seed of the jitter.
+    pub seed: u64,
+}
+
+/// After a worker's exit its last output is read for at most this long before its leftovers are killed.
+pub const DRAIN: Duration = Duration::from_millis(500);
+/// A warden that owes an answer for this long is taken for lost. Above the ten seconds its own sweep may take.
+pub const ANSWER: Duration = Duration::from_secs(30);
+/// A killed worker that has not ended by then is left to the sweep, which names what cannot be killed.
+const KILL: Duration = Duration::from_secs(5);
+/// A deadline noticed this much late means that the supervisor itself was stopped: nobody was watching.
+const LATE: Duration = Duration::from_secs(1);
+/// Tries to start an item while the machine is short of something, before the item fails.
+const SHORTAGES: u32 = 20;
+/// Calls of `--with-key` are numbered from here, out of the way of the worker's own.
+const OWN_CALLS: u64 = 1 << 63;
+
+/// A run.
+#[derive(Debug)]
+pub struct Supervisor {
+    bounds: Bounds,
+    /// Until the run begins.
+    plan: Option<Vec<Planned>>,
+    batch: Batch,
+    pool: CredentialCoordinator,
+    ladder: Ladder,
+    /// By slot.
+    running: Vec<Option<Attempt>>,
+    run_deadline: Option<Time>,
+    frozen_since: Option<Time>,
+    worked: Duration,
+    waited: Duration,
+    overhead: Duration,
+    finished: bool,
+    out: Effects,
+}
+
+impl Supervisor {
+    /// A run over these items with this pool. Nothing happens before [`Event::Begin`].
+    pub fn new(bounds: Bounds, plan: Vec<Planned>, pool: PoolSpec, policy: Policy) -> Supervisor {
+        let parallel = bounds.parallel.max(1);
+        Supervisor {
+            batch: Batch::new(&plan, parallel),
+            plan: Some(plan),
+            pool: CredentialCoordinator::new(pool, policy, Time::ZERO),
+            ladder: Ladder::new(),
+            running: (0..parallel).map(|_| None).collect(),
+            run_deadline: bounds.run_timeout.map(|d| Time::ZERO + d),
+            frozen_since: None,
+            worked: Duration::ZERO,
+            waited: Duration::ZERO,
+            overhead: Duration::ZERO,
+            finished: false,
+            out: Effects::default(),
+            bounds,
+        }
+    }
+
+    /// Takes in what happened and answers with what to do. Total; after [`Effect::Finish`] it answers nothing.
+    pub fn handle(&mut self, event: Event, now: Time) -> Effects {
+        if self.finished {
+            return Effects::default();
+        }
+        self.credit_if_late(now);
+        self.take_in(event, now);
+        self.watch(now);
+        self.fill_slots(now);
+        self.finish_if_over(now);
+        std::mem::take(&mut self.out)
+    }
+
+    /// When [`Event::Tick`] is due if nothing happens before. `None`: nothing will happen by the passing of time.
+    pub fn next_deadline(&self) -> Option<Time> {
+        if self.finished || self.frozen_since.is_some() {
+            return None;
+        }
+        let attempts = self.running.iter().flatten().filter_map(Attempt::deadline).min();
+        let ready = self.batch.next_ready().filter(|_| self.ladder.stage() == Stage::Running);
+        let run = self.run_deadline.filter(|_| self.ladder.stage() < Stage::Asking);
+        [attempts, ready, run, self.pool.next_deadline()].into_iter().flatten().min()
+    }
+
+    /// How many items ended how, so far.
+    pub fn counts(&self) -> Counts {
+        self.batch.counts()
+    }
+
+    /// Attempts that are not over.
+    pub fn workers(&self) -> usize {
+        self.running.iter().flatten().count()
+    }
+
+    /// Of those, attempts that wait for quota.
+    pub fn paused(&self) -> usize {
+        self.running.iter().flatten().filter(|a| a.waiting_since.is_some()).count()
+    }
+
+    /// The pool, to be shown.
+    pub fn pool(&self) -> &CredentialCoordinator {
+        &self.pool
+    }
+
+    fn take_in(&mut self, event: Event, now: Time) {
+        match event {
+            Event::Begin => self.begin(),
+            Event::Tick => {}
+            Event::Spawned { attempt, pid } => self.spawned(attempt, pid, now),
+            Event::SpawnFailed { attempt, shortage, why } => self.spawn_failed(attempt, shortage, why, now),
+            Event::Connected { attempt } => self.connected(attempt, now),
+            Event::Disconnected { attempt } => self.disconnected(attempt, now),
+            Event::Output { attempt } => {
+                self.alive(attempt, now);
+            }
+            Event::OutputEnded { attempt } => self.output_ended(attempt, now),
+            Event::Exited { attempt, end, alone } => self.exited(attempt, end, alone, now),
+            Event::Swept { attempt, leftovers } => self.swept(attempt, leftovers, now),
+            Event::WardenLost { slot, leftovers } => self.warden_lost(slot, leftovers, now),
+            Event::Acquire { attempt, request } => self.acquire(attempt, request, now),
+            Event::Release { attempt, lease, outcome } => self.release(attempt, lease, &outcome, now),
+            Event::Progress { attempt, node, iteration, share } => {
+                if let Some(item) = self.alive(attempt, now) {
+                    let item = self.batch.id(item).clone();
+                    self.record(Record::Progress { item, attempt: attempt.number, node, iteration, share });
+                }
+            }
+            Event::Checkpointed { attempt, node } => {
+                if let Some(item) = self.alive(attempt, now) {
+                    let item = self.batch.id(item).clone();
+                    self.record(Record::Checkpointed { item, attempt: attempt.number, node });
+                }
+            }
+            Event::Finished { attempt, verdict, detail, output } => {
+                self.alive(attempt, now);
+                if let Some(a) = self.attempt(attempt) {
+                    a.finished = Some((verdict, detail, output));
+                }
+            }
+            Event::Signal(signal) => {
+                if let Some(stage) = self.ladder.signal(signal, now) {
+                    self.stop(stage, StopCause::Operator, now);
+                }
+            }
+            Event::Suspend => {
+                if self.frozen_since.is_none() {
+                    self.frozen_since = Some(now);
+                    self.out.push(Effect::Suspend);
+                }
+            }
+            Event::Continue => {
+                if let Some(since) = self.frozen_since.take() {
+                    self.credit(now.since(since));
+                    self.out.push(Effect::Resume);
+                }
+            }
+            Event::Trouble { what } => {
+                if self.ladder.cause() != Some(StopCause::Trouble) {
+                    self.out.push(Effect::Say(Saying::Trouble { what }));
+                }
+                self.stop(Stage::Asking, StopCause::Trouble, now);
+            }
+            Event::KeyChanged(spec) => {
+                self.ask_pool(now, |pool, out| {
+                    pool.add_or_replace_key(spec, true, now, out);
+                });
+            }
+        }
+    }
+
+    fn begin(&mut self) {
+        let Some(plan) = self.plan.take() else { return };
+        for record in self.batch.settle(&plan) {
+            self.record(record);
+        }
+        for (i, planned) in plan.iter().enumerate() {
+            if planned.action == crate::PlanAction::Fail {
+                let (item, why) = (ItemIndex(i as u32), planned.detail.clone());
+                let outcome = Outcome::Failed;
+                self.out.push(Effect::Say(Saying::ItemTrouble { item, outcome, why, retry_in: None }));
+            }
+        }
+    }
+
+    fn watch(&mut self, now: Time) {
+        if self.frozen_since.is_some() {
+            return;
+        }
+        if self.run_deadline.is_some_and(|at| now >= at) && self.ladder.stage() < Stage::Asking {
+            self.stop(Stage::Asking, StopCause::RunTimeout, now);
+        }
+        for slot in 0..self.running.len() {
+            let Some(attempt) = &mut self.running[slot] else { continue };
+            let (id, warden) = (attempt.id, attempt.slot);
+            if attempt.answer_by.is_some_and(|at| now >= at) {
+                attempt.answer_by = Some(now + ANSWER);
+                self.out.push(Effect::ReplaceWarden { slot: warden });
+            } else if attempt.kill_at.is_some_and(|at| now >= at) {
+                let cause = attempt.stop.unwrap_or(StopCause::Operator);
+                if !attempt.killed {
+                    let grace = self.bounds.grace;
+                    self.out.push(Effect::Say(Saying::GraceOver { item: id.item, grace }));
+                }
+                attempt.kill_at = None;
+                self.kill(id, cause, now);
+            } else if let Some((cause, limit)) = attempt.expired(now) {
+                self.out.push(Effect::Say(Saying::Watchdog { item: id.item, cause, limit }));
+                self.ask(id, cause, now);
+            } else if let Phase::Draining(until) = attempt.phase {
+                if now >= until {
+                    self.sweep(id, now);
+                }
+            } else if let Phase::Closing(until) = attempt.phase
+                && now >= until
+            {
+                // Somebody out of reach holds the pipe. Reading on could take for ever.
+                attempt.phase = Phase::Closing(Time::NEVER);
+                self.out.push(Effect::StopReading { attempt: id });
+            }
+        }
+        if self.pool.next_deadline().is_some_and(|at| now >= at) {
+            self.ask_pool(now, |pool, out| pool.advance(now, out));
+        }
+    }
+
+    /// The supervisor itself was stopped from outside, or the machine slept: no watchdog counts that time.
+    fn credit_if_late(&mut self, now: Time) {
+        let late = self.next_deadline().map_or(Duration::ZERO, |due| now.since(due));
+        if late > LATE {
+            self.credit(late);
+        }
+    }
+
+    fn credit(&mut self, lost: Duration) {
+        for attempt in self.running.iter_mut().flatten() {
+            attempt.credit(lost);
+        }
+        self.run_deadline = self.run_deadline.map(|at| at + lost);
+    }
+
+    fn finish_if_over(&mut self, now: Time) {
+        if self.workers() > 0 {
+            return;
+        }
+        if self.ladder.stage() > Stage::Running {
+            for record in self.batch.end_waiting() {
+                self.record(record);
+            }
+        }
+        if self.batch.is_over() && self.plan.is_none() {
+            self.finished = true;
+            let counts = self.batch.counts();
+            let exit = self.ladder.exit_code(&counts);
+            self.record(Record::RunEnded {
+                exit,
+                counts,
+                wall_ms: whole_ms(now.since_start()),
+                worked_ms: whole_ms(self.worked),
+                waited_ms: whole_ms(self.waited),
+                overhead_us: u64::try_from(self.overhead.as_micros()).unwrap_or(u64::MAX),
+            });
+            self.out.push(Effect::Finish { exit });
+        }
+    }
+
+    fn attempt(&mut self, id: AttemptId) -> Option<&mut Attempt> {
+        let slot = self.batch.slot_of(id)?;
+        self.running.get_mut(usize::from(slot.0))?.as_mut().filter(|a| a.id == id)
+    }
+
+    fn record(&mut self, record: Record) {
+        self.out.push(Effect::Record(record));
+    }
+
+    fn seed(&self, item: ItemIndex) -> u64 {
+        mix(self.bounds.seed, u64::from(item.0))
+    }
+}

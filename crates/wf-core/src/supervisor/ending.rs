@@ -1,0 +1,140 @@
+//! From the end of a process to the outcome of its item.
+
+use super::{ANSWER, DRAIN, Supervisor};
+use crate::attempt::Phase;
+use crate::batch::whole_ms;
+use crate::event::{Effect, Saying};
+use crate::retry::Backoff;
+use crate::shutdown::Stage;
+use crate::{AttemptEnd, AttemptId, Leftover, Record, Slot, Time};
+
+impl Supervisor {
+    pub(super) fn exited(&mut self, id: AttemptId, end: AttemptEnd, alone: bool, now: Time) {
+        let stage = self.ladder.stage();
+        let Some(attempt) = self.attempt(id).filter(|a| a.phase == Phase::Running) else { return };
+        attempt.end = Some((end, now));
+        attempt.kill_at = None;
+        attempt.swept = alone;
+        // Whatever it still held or waited for is free for others at once.
+        self.ask_pool(now, |pool, out| pool.forget(id, now, out));
+        self.settle_waiting(id, now);
+        let Some(attempt) = self.attempt(id) else { return };
+        if alone {
+            attempt.phase = Phase::Closing(now + DRAIN);
+        } else if attempt.output_ended || attempt.killed || stage == Stage::Killing {
+            self.sweep(id, now);
+        } else {
+            attempt.phase = Phase::Draining(now + DRAIN);
+        }
+        self.end_attempt(id, now);
+    }
+
+    pub(super) fn output_ended(&mut self, id: AttemptId, now: Time) {
+        let Some(attempt) = self.attempt(id) else { return };
+        attempt.output_ended = true;
+        if matches!(attempt.phase, Phase::Draining(_)) {
+            self.sweep(id, now);
+        }
+        self.end_attempt(id, now);
+    }
+
+    pub(super) fn sweep(&mut self, id: AttemptId, now: Time) {
+        let Some(attempt) = self.attempt(id) else { return };
+        attempt.phase = Phase::Sweeping;
+        attempt.answer_by = Some(now + ANSWER);
+        let slot = attempt.slot;
+        self.out.push(Effect::Sweep { attempt: id, slot });
+    }
+
+    pub(super) fn swept(&mut self, id: AttemptId, leftovers: Vec<Leftover>, now: Time) {
+        let Some(attempt) = self.attempt(id).filter(|a| a.phase == Phase::Sweeping) else { return };
+        attempt.leftovers = leftovers;
+        attempt.swept = true;
+        attempt.answer_by = None;
+        attempt.phase = Phase::Closing(now + DRAIN);
+        self.end_attempt(id, now);
+    }
+
+    pub(super) fn warden_lost(&mut self, slot: Slot, leftovers: Vec<Leftover>, now: Time) {
+        let Some(attempt) = self.running.get_mut(usize::from(slot.0)).and_then(Option::as_mut) else {
+            return;
+        };
+        if attempt.phase == Phase::Keys {
+            return;
+        }
+        let id = attempt.id;
+        attempt.end.get_or_insert((AttemptEnd::Lost, now));
+        attempt.leftovers = leftovers;
+        attempt.swept = true;
+        attempt.answer_by = None;
+        attempt.kill_at = None;
+        attempt.phase = Phase::Closing(now + DRAIN);
+        self.end_attempt(id, now);
+    }
+
+    /// Ends the attempt if its tree is empty and its output is at its end: two facts, in any order.
+    pub(super) fn end_attempt(&mut self, id: AttemptId, now: Time) {
+        let Some(attempt) = self.attempt(id) else { return };
+        if !(attempt.swept && attempt.output_ended) {
+            return;
+        }
+        let slot = attempt.slot;
+        // Whatever it still holds or waits for is free for others, and counted before the item's costs are recorded.
+        self.ask_pool(now, |pool, out| pool.forget(id, now, out));
+        let Some(mut attempt) = self.running[usize::from(slot.0)].take() else { return };
+        let (outcome, detail) = attempt.judge(self.bounds.kind);
+        let end = attempt.end.clone().map_or(AttemptEnd::Lost, |(end, at)| {
+            attempt.overhead += now.since(at);
+            end
+        });
+        let wall = now.since(attempt.registered);
+        self.worked += wall;
+        self.overhead += attempt.overhead;
+        let waited = attempt.set_waiting(false, now);
+        self.waited += waited;
+        let costs = self.batch.costs_mut(id.item);
+        costs.wall += wall;
+        costs.waited += waited;
+        let finished = attempt.finished.take();
+        self.record(Record::AttemptEnded {
+            item: self.batch.id(id.item).clone(),
+            attempt: id.number,
+            end,
+            verdict: finished.as_ref().map(|(verdict, ..)| *verdict),
+            wall_ms: whole_ms(wall),
+            leftovers: attempt.leftovers.clone(),
+        });
+        if !attempt.leftovers.is_empty() {
+            let leftovers = std::mem::take(&mut attempt.leftovers);
+            self.out.push(Effect::Say(Saying::Leftovers { item: id.item, leftovers }));
+        }
+        self.out.push(Effect::Close { attempt: id, slot });
+        let retry = outcome.is_failure()
+            && id.number <= self.bounds.item_retries
+            && self.ladder.stage() == Stage::Running
+            && attempt.denied.as_ref().is_none_or(|(passing, _)| *passing);
+        let mut retry_in = None;
+        if retry {
+            let wait = Backoff::ITEM.wait(id.number, self.seed(id.item));
+            retry_in = Some(wait);
+            self.batch.retry(id.item, now + wait, outcome, detail.clone());
+        } else {
+            let output = finished.and_then(|(.., output)| output);
+            let record = self.batch.end(id.item, outcome, detail.clone(), output);
+            self.record(record);
+        }
+        if !outcome.is_done() {
+            let (item, why) = (id.item, detail);
+            self.out.push(Effect::Say(Saying::ItemTrouble { item, outcome, why, retry_in }));
+        }
+        self.stop_at_max_fail();
+    }
+
+    pub(super) fn stop_at_max_fail(&mut self) {
+        let failures = self.batch.counts().failures();
+        if self.bounds.max_fail.is_some_and(|max| failures >= max) && self.ladder.climb(Stage::Finishing) {
+            self.record(Record::Stopping { why: format!("{failures} items failed (--max-fail)") });
+            self.out.push(Effect::Say(Saying::MaxFail { failures }));
+        }
+    }
+}
