@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::message::Swept;
-use crate::processes::{self, Process, walk};
+use crate::processes::{self, Process, Strike, walk};
 use crate::raw::{self, Child};
 
 /// How long to wait for one process before the others are looked at again.
@@ -21,29 +21,24 @@ const LONGEST_LOOK: Duration = Duration::from_millis(50);
 pub fn sweep_orphans(spare: &[i32], bound: Duration) -> io::Result<Swept> {
     let this = processes::this();
     let deadline = Instant::now() + bound;
+    let orphans = || -> Vec<i32> {
+        let mut children = processes::of_this_process().unwrap_or_default();
+        children.retain(|pid| !spare.contains(pid));
+        children
+    };
+    // Found out before anything is done: whether it can be done at all.
+    processes::of_this_process()?;
     let mut found = Swept::default();
-    let mut first = true;
+    walk(orphans().into_iter().map(|pid| (pid, this)), this, |process, stat| {
+        found.note_killed(process.pid(), &stat.name);
+    });
+    let mut strike = Strike::default();
     loop {
-        let mut orphans = processes::of_this_process()?;
-        orphans.retain(|pid| !spare.contains(pid));
-        walk(orphans.iter().map(|pid| (*pid, this)), this, |process, stat| {
-            // An orphan fallen to us in this moment shows up in the next pass; a spared child never may.
-            if spare.contains(&process.pid()) {
-                return;
-            }
-            if first {
-                found.note_killed(process.pid(), &stat.name);
-            }
-            let _ = process.signal(libc::SIGKILL);
-        });
-        first = false;
-        for orphan in &orphans {
-            // Unreaped, so the number is its own; this also reaches what `/proc` hides.
-            let _ = raw::kill(*orphan, libc::SIGKILL);
-            raw::reap(Child::Pid(*orphan))?;
+        strike.blow(orphans);
+        for orphan in orphans() {
+            raw::reap(Child::Pid(orphan))?;
         }
-        let mut left = processes::of_this_process()?;
-        left.retain(|pid| !spare.contains(pid));
+        let left = orphans();
         let Some(next) = left.first() else { return Ok(found) };
         let time = deadline.saturating_duration_since(Instant::now());
         if time.is_zero() {
@@ -82,11 +77,19 @@ pub fn kill_by_cookie(run_id: &str, bound: Duration) -> io::Result<Swept> {
                 roots.push((pid, stat.parent));
             }
         }
-        let mut dying = Vec::new();
+        // First all, then the killing: what has lost its parent can no longer be told from a stranger, since it falls
+        // to somebody else.
+        let mut tree = Vec::new();
         walk(roots, this, |process, stat| {
-            let pid = process.pid();
-            if lineage.contains(&pid) || forbidden.contains(&pid) {
-                return;
+            if !lineage.contains(&process.pid()) && !forbidden.contains(&process.pid()) {
+                tree.push((process.pid(), stat.clone()));
+            }
+        });
+        let mut dying = Vec::new();
+        for (pid, stat) in tree {
+            let Ok(process) = Process::open(pid) else { continue };
+            if process.stat().is_none_or(|now| now.start != stat.start) {
+                continue;
             }
             match process.signal(libc::SIGKILL) {
                 Ok(()) => {
@@ -99,7 +102,7 @@ pub fn kill_by_cookie(run_id: &str, bound: Duration) -> io::Result<Swept> {
                 }
                 Err(_) => {}
             }
-        });
+        }
         let Some(next) = dying.first() else { return Ok(found) };
         let time = deadline.saturating_duration_since(Instant::now());
         if time.is_zero() {

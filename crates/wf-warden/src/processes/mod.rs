@@ -1,5 +1,8 @@
 //! Looking at processes: who is below whom, and what they are called.
 
+mod strike;
+pub(crate) use strike::Strike;
+
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]

@@ -17,7 +17,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::SigSet;
-use nix::sys::socket::{MsgFlags, send};
+use nix::sys::socket::{MsgFlags, getsockopt, send, sockopt};
 use nix::unistd::{Pid, getpgid};
 
 use crate::environment::Environment;
@@ -92,6 +92,8 @@ struct Attempt {
 
 impl Room {
     fn prepare() -> io::Result<Room> {
+        let socket = io::stdin();
+        getsockopt(&socket, sockopt::SockType)?;
         SigSet::all().thread_set_mask()?;
         #[cfg(target_os = "linux")]
         {
@@ -109,7 +111,7 @@ impl Room {
             nix::unistd::setsid()?;
         }
         Ok(Room {
-            socket: io::stdin(),
+            socket,
             incoming: Incoming::default(),
             descriptors: Vec::new(),
             child_signal: ChildSignal::new()?,
@@ -193,7 +195,7 @@ impl Room {
                 if let Some(attempt) = &mut self.attempt {
                     if attempt.ended.is_some() {
                         self.tree.name(attempt);
-                        self.tree.kill(Some(attempt.leader));
+                        self.tree.kill_all_but(attempt.leader);
                     }
                     attempt.kill();
                 }

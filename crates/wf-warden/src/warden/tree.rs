@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::Attempt;
 use super::child_signal::ChildSignal;
 use crate::message::{Exit, Swept};
-use crate::processes::{self, OwnChildren, Process, Stat, walk};
+use crate::processes::{self, OwnChildren, Process, Stat, Strike, walk};
 use crate::raw::{self, Child, Waited};
 
 /// How long freezing waits for everybody to stand still.
@@ -73,16 +73,9 @@ impl Tree {
         });
     }
 
-    /// One pass of SIGKILL over the whole tree; the leader is left alone as long as it is unreaped and pins its group.
-    pub(super) fn kill(&self, leader: Option<i32>) {
-        self.visit(leader, |process, _| {
-            let _ = process.signal(libc::SIGKILL);
-        });
-        // Direct children are unreaped, so their numbers are theirs. This reaches those that `/proc` hides (another
-        // user's under `hidepid`), and all of them where there is no `pidfd_send_signal`.
-        for child in self.list(leader) {
-            let _ = raw::kill(child, libc::SIGKILL);
-        }
+    /// SIGKILL for all but the leader, which stays unreaped and pins the number of its group.
+    pub(super) fn kill_all_but(&self, leader: i32) {
+        Strike::default().blow(|| self.list(Some(leader)));
     }
 
     /// Kills and reaps until nothing is left; what remains after `bound` is written down as unkillable. `ended` is
@@ -96,8 +89,9 @@ impl Tree {
     ) -> io::Result<()> {
         let deadline = Instant::now() + bound;
         let mut look = FIRST_LOOK;
+        let mut strike = Strike::default();
         loop {
-            self.kill(None);
+            strike.blow(|| self.list(None));
             loop {
                 match raw::reap(Child::Any)? {
                     Waited::Ended(pid, exit) => {

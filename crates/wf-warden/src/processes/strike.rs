@@ -1,0 +1,48 @@
+//! Ending everything in a tree, also when it grows.
+
+use std::collections::HashSet;
+
+use super::{this, walk};
+use crate::raw;
+
+/// How often a tree is gone through for stopping before it is killed as it is.
+const MOST_STOPS: usize = 16;
+
+/// The ending of one tree, over as many blows as it takes.
+///
+/// Each blow first stops everybody, until nobody new turns up, and then kills. A tree under SIGKILL alone can grow back
+/// where it is cut: children see their parent die, parents see their child die, and fork; and while they do, hundreds
+/// of them leave the killer little time on the processor. Who is stopped notices nothing and takes no time.
+#[derive(Default)]
+pub(crate) struct Strike {
+    stopped: HashSet<(i32, u64)>,
+}
+
+impl Strike {
+    /// One blow at all that is below this process through the children that `roots` lists. What it kills takes a moment
+    /// to end, and what forked at the wrong moment is for the next blow.
+    pub(crate) fn blow(&mut self, roots: impl Fn() -> Vec<i32>) {
+        let this = this();
+        let with_parent = || roots().into_iter().map(|child| (child, this));
+        for _ in 0..MOST_STOPS {
+            let mut new = false;
+            walk(with_parent(), this, |process, stat| {
+                if self.stopped.insert((process.pid(), stat.start)) {
+                    new = true;
+                    let _ = process.signal(libc::SIGSTOP);
+                }
+            });
+            if !new {
+                break;
+            }
+        }
+        walk(with_parent(), this, |process, _| {
+            let _ = process.signal(libc::SIGKILL);
+        });
+        // Direct children are unreaped, so their numbers are theirs. This reaches those that `/proc` hides (another
+        // user's under `hidepid`), and all of them where there is no `pidfd_send_signal`.
+        for child in roots() {
+            let _ = raw::kill(child, libc::SIGKILL);
+        }
+    }
+}
