@@ -108,7 +108,7 @@ impl Console {
     }
 
     /// Starts the console on these two streams; `no_color` and `term` are the variables of these names.
-    fn start_on(
+    pub(crate) fn start_on(
         options: ConsoleOptions,
         stdout: File,
         stderr: File,
@@ -242,7 +242,7 @@ pub struct AttemptOutput {
     output: OutputMode,
     item: u32,
     label: Arc<str>,
-    /// The writer knows the attempt. Most commands write little, and many nothing.
+    /// Something was written. Many commands write nothing, and then the writer need not know of them.
     announced: bool,
 }
 
@@ -259,7 +259,10 @@ impl AttemptOutput {
                     queue.push(Record::Segment { item, segment });
                 });
             }
-            OutputMode::Grouped => self.shared.lock().collect(item, &self.label, segment),
+            OutputMode::Grouped => {
+                self.announced = true;
+                self.shared.lock().collect(item, &self.label, segment);
+            }
             OutputMode::None => {}
         }
     }
@@ -290,9 +293,17 @@ impl AttemptOutput {
 
 impl Drop for AttemptOutput {
     fn drop(&mut self) {
-        if self.announced {
-            let item = self.item;
-            self.shared.with(|queue| queue.push(Record::Close { item }));
+        if !self.announced {
+            return;
+        }
+        let item = self.item;
+        match self.output {
+            OutputMode::Prefixed => self.shared.with(|queue| queue.push(Record::Close { item })),
+            OutputMode::Grouped => {
+                let end = Segment { stream: Stream::Stdout, offset: 0, len: 0 };
+                self.shared.lock().collect(item, &self.label, end);
+            }
+            OutputMode::None => {}
         }
     }
 }

@@ -162,7 +162,15 @@ impl Writer {
             let taken = self.shared.lock().take_segments(&mut group.segments);
             match taken {
                 Ok(segments) if segments.is_empty() => break,
-                Ok(segments) => segments.into_iter().for_each(|segment| self.segment(&mut view, segment)),
+                Ok(segments) => {
+                    for segment in segments {
+                        if segment.len == 0 {
+                            self.end_lines(&mut view);
+                        } else {
+                            self.segment(&mut view, segment);
+                        }
+                    }
+                }
                 Err(error) => self.note(&format!("a part of {}.log is not shown here: {error}", view.label)),
             }
         }
@@ -209,14 +217,18 @@ impl Writer {
     }
 
     /// Completes unfinished lines and forgets the item.
-    fn close(&mut self, view: View) {
-        for (stream, prefixer) in [(Stream::Stdout, view.stdout), (Stream::Stderr, view.stderr)] {
-            if let Some(mut prefixer) = prefixer {
+    fn close(&mut self, mut view: View) {
+        self.end_lines(&mut view);
+        self.logs.retain(|(label, _)| *label != view.label);
+    }
+
+    fn end_lines(&mut self, view: &mut View) {
+        for (stream, prefixer) in [(Stream::Stdout, &mut view.stdout), (Stream::Stderr, &mut view.stderr)] {
+            if let Some(mut prefixer) = prefixer.take() {
                 let closed = self.outputs.lines(stream).map(|out| prefixer.close(out));
                 self.check(closed);
             }
         }
-        self.logs.retain(|(label, _)| *label != view.label);
     }
 
     /// A line of our own. Its text may quote anything, so it never steers a terminal.
