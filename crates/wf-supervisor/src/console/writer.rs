@@ -12,6 +12,7 @@ use nix::fcntl::OFlag;
 
 use super::Stream;
 use super::prefixer::Prefixer;
+use super::progress::BarUpdate;
 use super::queue::{Record, Segment};
 use super::sink::Outputs;
 use super::style::{self, COORDINATOR};
@@ -71,26 +72,26 @@ impl Writer {
 
     /// Writes until everything is said, or the rest is to be skipped.
     pub fn run(mut self) {
-        let mut batch = Vec::new();
+        let mut records = Vec::new();
         loop {
-            let (taken, progress, spill_error) = self.shared.wait_for_work(&mut batch);
+            let work = self.shared.wait_for_work(&mut records);
             if self.shared.skip.load(Ordering::Relaxed) {
                 break;
             }
-            if let Some(error) = spill_error {
+            if let Some(error) = work.spill_error {
                 self.note(&format!(
                     "the output that waits for this terminal is kept in memory, because {error}"
                 ));
             }
-            if let Err(error) = taken {
+            if let Err(error) = work.taken {
                 self.note(&format!("a part of the output is not shown here, only in the logs: {error}"));
             }
-            if let Some(state) = progress {
-                let set = self.outputs.set_bar(state);
-                self.check(set);
+            if let Some(update) = work.bar {
+                let updated = self.outputs.update_bar(update);
+                self.check(updated);
             }
             let mut finished = false;
-            for record in batch.drain(..) {
+            for record in records.drain(..) {
                 if self.shared.skip.load(Ordering::Relaxed) {
                     break;
                 }
@@ -98,8 +99,8 @@ impl Writer {
                 self.show(record);
             }
             if finished {
-                let set = self.outputs.set_bar(None);
-                self.check(set);
+                let updated = self.outputs.update_bar(BarUpdate::Remove);
+                self.check(updated);
             }
             let flushed = self.outputs.flush();
             self.check(flushed);

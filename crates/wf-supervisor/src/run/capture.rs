@@ -36,7 +36,7 @@ const PIPE_BYTES: usize = 64 * 1024;
 
 /// What the pipe of a fast stream is made to hold: the largest size a user may ask for unless an administrator says
 /// otherwise.
-const WIDE_PIPE_BYTES: usize = 1024 * 1024;
+const WIDE_PIPE_BYTES: i32 = 1024 * 1024;
 
 /// Reads that find the pipe full before it is widened.
 const FULL_READS: u32 = 8;
@@ -195,7 +195,7 @@ impl Source {
         self.full_reads += 1;
         if self.full_reads > FULL_READS && wide_pipes.load(Ordering::Relaxed) < MAX_WIDE_PIPES {
             #[cfg(target_os = "linux")]
-            if fcntl(self.pipe.as_fd(), FcntlArg::F_SETPIPE_SZ(WIDE_PIPE_BYTES as i32)).is_ok() {
+            if fcntl(self.pipe.as_fd(), FcntlArg::F_SETPIPE_SZ(WIDE_PIPE_BYTES)).is_ok() {
                 self.is_wide = true;
                 wide_pipes.fetch_add(1, Ordering::Relaxed);
             }
@@ -307,7 +307,7 @@ impl Reading {
         let Buffers { read, redacted } = &mut *buffers;
         for stream in [Stream::Stdout, Stream::Stderr] {
             let Some(mut source) = self.source(stream).take() else { continue };
-            let mut left = if source.is_wide { WIDE_PIPE_BYTES } else { PIPE_BYTES };
+            let mut left = if source.is_wide { WIDE_PIPE_BYTES as usize } else { PIPE_BYTES };
             while left > 0 {
                 let want = left.min(read.len());
                 match nix::unistd::read(source.pipe.as_fd(), &mut read[..want]) {

@@ -103,7 +103,9 @@ impl Segments {
         while !self.newest.is_empty() {
             let count = self.newest.len().min(MAX_IN_MEMORY);
             bytes.clear();
-            self.newest[..count].iter().for_each(|segment| segment.encode(&mut bytes));
+            for segment in &self.newest[..count] {
+                segment.encode(&mut bytes);
+            }
             self.spilled.push_back(spill.put(&bytes)?);
             self.newest.drain(..count);
         }

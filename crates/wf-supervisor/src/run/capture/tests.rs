@@ -104,7 +104,7 @@ async fn a_secret_in_two_pieces_reaches_neither_log_nor_console() {
     let (first, second) = KEY.split_at(7);
     write!(out, "key={first}").unwrap();
     until(&log, |bytes| bytes == b"key=").await;
-    write!(err, "warn\n").unwrap();
+    writeln!(err, "warn").unwrap();
     until(&log, |bytes| bytes == b"key=warn\n").await;
     write!(out, "{second}\nthe end: ").unwrap();
     out.write_all(b"A").unwrap();
@@ -197,7 +197,8 @@ async fn a_broken_log_is_told_once_and_the_pipes_are_drained() {
     let log = ItemLog::broken(&path);
     let _handle = fixture.capture.start_into(log, attempt(), "LLD-42".into(), out, err).unwrap();
     // More than all pipes together hold, while nobody reads the console.
-    let writing = std::thread::spawn(move || File::from(worker).write_all(&[b'\n'; 4 * WIDE_PIPE_BYTES]));
+    let writing =
+        std::thread::spawn(move || File::from(worker).write_all(&vec![b'\n'; 4 * WIDE_PIPE_BYTES as usize]));
     let events = fixture.ended().await;
     writing.join().unwrap().unwrap();
     let failures: Vec<_> = events.iter().filter(|e| matches!(e, CaptureEvent::LogFailed { .. })).collect();
