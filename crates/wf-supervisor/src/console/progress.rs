@@ -115,11 +115,20 @@ fn exact(d: Duration) -> String {
     }
 }
 
+/// What is to become of the bar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BarUpdate {
+    /// It shows this.
+    Show(ProgressState),
+    /// It goes.
+    Remove,
+}
+
 /// The bar, and what of it stands on the terminal. The writer erases it before it writes lines and draws it again
 /// after them, in the same `write`, so it never flickers and needs no timer of its own.
 #[derive(Debug)]
 pub struct Bar {
-    bar: ProgressBar,
+    drawing: ProgressBar,
     canvas: Canvas,
     state: Option<ProgressState>,
     /// Columns of what is drawn now; 0 when nothing is.
@@ -133,15 +142,18 @@ impl Default for Bar {
         let style = ProgressStyle::with_template("[{bar:10}] {msg}")
             .unwrap_or_else(|_| ProgressStyle::default_bar())
             .progress_chars("=> ");
-        let bar = ProgressBar::with_draw_target(Some(0), target).with_style(style);
-        Bar { bar, canvas, state: None, drawn_columns: 0 }
+        let drawing = ProgressBar::with_draw_target(Some(0), target).with_style(style);
+        Bar { drawing, canvas, state: None, drawn_columns: 0 }
     }
 }
 
 impl Bar {
-    /// What to draw from now on; `None`: nothing more.
-    pub fn set(&mut self, state: Option<ProgressState>) {
-        self.state = state;
+    /// What to draw from now on.
+    pub fn update(&mut self, update: BarUpdate) {
+        self.state = match update {
+            BarUpdate::Show(state) => Some(state),
+            BarUpdate::Remove => None,
+        };
     }
 
     /// Whether there is a state to draw and it is not drawn.
@@ -183,11 +195,11 @@ impl Bar {
     }
 
     fn with_bar(&self, state: &ProgressState, words: &str) -> String {
-        self.bar.set_length(u64::from(state.total));
-        self.bar.set_position(u64::from(state.complete));
-        self.bar.set_message(words.to_owned());
+        self.drawing.set_length(u64::from(state.total));
+        self.drawing.set_position(u64::from(state.complete));
+        self.drawing.set_message(words.to_owned());
         self.canvas.clear();
-        self.bar.force_draw();
+        self.drawing.force_draw();
         self.canvas.text()
     }
 }
@@ -311,7 +323,7 @@ mod tests {
     fn a_narrowed_terminal_is_cleaned_of_all_rows() {
         let mut bar = Bar::default();
         let mut out = Vec::new();
-        bar.set(Some(state()));
+        bar.update(BarUpdate::Show(state()));
         bar.draw(80, &mut out);
         out.clear();
         bar.erase(40, &mut out);

@@ -15,7 +15,7 @@ pub use record::{MAX_RECORD_TEXT_BYTES, Record};
 pub use segments::{Segment, Segments};
 
 use super::Stream;
-use super::progress::ProgressState;
+use super::progress::BarUpdate;
 use super::spill::{BLOCK_BYTES, Block, Spill};
 
 /// Records kept in memory before they go to disk.
@@ -67,8 +67,8 @@ pub struct Queue {
     /// Groups that are ready to be shown, by the number in their record.
     ready: HashMap<u64, Group>,
     next_group: u64,
-    /// The newest state of progress, if it changed: only the last one matters.
-    progress: Option<Option<ProgressState>>,
+    /// What is to become of the bar: only the last word counts.
+    bar: Option<BarUpdate>,
     /// Nothing is taken any more.
     closed: bool,
     /// The writer sleeps and must be woken.
@@ -91,7 +91,7 @@ impl Queue {
             collecting: HashMap::new(),
             ready: HashMap::new(),
             next_group: 0,
-            progress: None,
+            bar: None,
             closed: false,
             writer_waits: false,
         }
@@ -182,19 +182,19 @@ impl Queue {
         *self = Queue { spill, closed: true, writer_waits: self.writer_waits, ..Queue::new(PathBuf::new()) };
     }
 
-    /// Replaces the state of progress.
-    pub fn set_progress(&mut self, state: Option<ProgressState>) {
-        self.progress = Some(state);
+    /// Says what is to become of the bar.
+    pub fn update_bar(&mut self, update: BarUpdate) {
+        self.bar = Some(update);
     }
 
-    /// The state of progress, if it changed since the last call.
-    pub fn take_progress(&mut self) -> Option<Option<ProgressState>> {
-        self.progress.take()
+    /// What is to become of the bar, once.
+    pub fn take_bar_update(&mut self) -> Option<BarUpdate> {
+        self.bar.take()
     }
 
     /// Whether there is anything for the writer to do.
     pub fn is_idle(&self) -> bool {
-        self.newest.is_empty() && self.spilled.is_empty() && self.progress.is_none()
+        self.newest.is_empty() && self.spilled.is_empty() && self.bar.is_none()
     }
 
     /// Moves the oldest records to `batch`, which is empty. An error says that records which were on disk are lost.

@@ -144,6 +144,9 @@ impl StreamRedactor {
     }
 }
 
+/// A pattern, and what stands for it.
+type Form = (Box<[u8]>, Arc<[u8]>);
+
 /// One occurrence of a pattern.
 struct Found {
     start: usize,
@@ -171,7 +174,7 @@ struct PatternSet {
 
 impl PatternSet {
     fn build<'a>(secrets: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Result<PatternSet, RedactError> {
-        let mut forms: Vec<(Box<[u8]>, Arc<[u8]>)> = Vec::new();
+        let mut forms: Vec<Form> = Vec::new();
         for (name, secret) in secrets {
             if secret.len() < MIN_SECRET_BYTES {
                 return Err(RedactError::TooShort(name.to_owned()));

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::Stream;
-use super::progress::Bar;
+use super::progress::{Bar, BarUpdate};
 
 /// Bytes collected before a `write`.
 const BUFFER_BYTES: usize = 128 * 1024;
@@ -124,10 +124,10 @@ impl Outputs {
         self.write_buffer()
     }
 
-    /// Shows another state of the run in the bar.
-    pub fn set_bar(&mut self, state: Option<super::progress::ProgressState>) -> io::Result<()> {
+    /// Shows another state of the run in the bar, with the next flush.
+    pub fn update_bar(&mut self, update: BarUpdate) -> io::Result<()> {
         self.lines(Stream::Stderr)?;
-        self.bar.set(state);
+        self.bar.update(update);
         Ok(())
     }
 

@@ -64,6 +64,7 @@ impl Spill {
     }
 
     /// Frees a block's place without reading it.
+    #[expect(clippy::needless_pass_by_value, reason = "a place that was freed must not be used again")]
     pub fn free(&mut self, block: Block) {
         self.free.push(block.number);
         if self.free.len() == self.end as usize {
@@ -96,7 +97,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut spill = Spill::new(dir.path().to_owned());
         let one = spill.put(b"one").unwrap();
-        let two = spill.put(&[2; BLOCK_BYTES]).unwrap();
+        let two = spill.put(&vec![2; BLOCK_BYTES]).unwrap();
         let mut out = Vec::new();
         spill.take(one, &mut out).unwrap();
         assert_eq!(out, b"one");
@@ -104,12 +105,12 @@ mod tests {
         assert_eq!(three.number, 0);
         out.clear();
         spill.take(two, &mut out).unwrap();
-        assert_eq!(out, [2; BLOCK_BYTES]);
+        assert_eq!(out, vec![2; BLOCK_BYTES]);
         spill.free(three);
         assert_eq!(spill.blocks(), 0);
         assert_eq!(spill.file.as_ref().unwrap().metadata().unwrap().len(), 0);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "it has no name");
-        assert!(spill.put(&[0; BLOCK_BYTES + 1]).is_err());
+        assert!(spill.put(&vec![0; BLOCK_BYTES + 1]).is_err());
     }
 
     #[test]

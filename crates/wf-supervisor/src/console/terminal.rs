@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use wf_core::{ItemIndex, Outcome};
 
-use super::progress::{ProgressDisplay, ProgressState};
+use super::progress::{BarUpdate, ProgressDisplay, ProgressState};
 use super::queue::{MAX_RECORD_TEXT_BYTES, Queue, Record, Segment};
 use super::redact::Redactor;
 use super::sink::Outputs;
@@ -57,25 +57,33 @@ pub struct Shared {
     said: watch::Sender<bool>,
 }
 
+/// What the writer finds beside records.
+#[derive(Debug)]
+pub struct Work {
+    /// Whether all records came back from disk.
+    pub taken: io::Result<()>,
+    /// What is to become of the bar.
+    pub bar: Option<BarUpdate>,
+    /// Why records stay in memory.
+    pub spill_error: Option<io::Error>,
+}
+
 impl Shared {
     /// The queue. A panic while it was held is not possible to act on here; its records stay whole.
     pub fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until there is something to do, and takes it: records, a new state of progress, a failure to spill.
-    #[expect(clippy::type_complexity, reason = "three things that are looked at once, at the only caller")]
-    pub fn wait_for_work(
-        &self,
-        batch: &mut Vec<Record>,
-    ) -> (io::Result<()>, Option<Option<ProgressState>>, Option<io::Error>) {
+    /// Waits until there is something to do, and takes it.
+    pub fn wait_for_work(&self, records: &mut Vec<Record>) -> Work {
         let mut queue = self.lock();
         while queue.is_idle() && !self.skip.load(Ordering::Relaxed) {
             queue.writer_waits = true;
             queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
             queue.writer_waits = false;
         }
-        (queue.take(batch), queue.take_progress(), queue.take_spill_error())
+        let taken = queue.take(records);
+        Work { taken, bar: queue.take_bar_update(), spill_error: queue.take_spill_error() }
     }
 
     /// Tells those who wait for the end.
@@ -108,7 +116,7 @@ impl Console {
     }
 
     /// Starts the console on these two streams; `no_color` and `term` are the variables of these names.
-    fn start_on(
+    pub(crate) fn start_on(
         options: ConsoleOptions,
         stdout: File,
         stderr: File,
@@ -144,7 +152,7 @@ impl Console {
     /// A line of ours about an item, under its label: `[LLD-43] FAILED: ...`. It goes to stderr.
     pub fn item_line(&self, label: &str, text: &str) {
         let text = self.redactor.redact(text);
-        let text = Box::from(&text[..text.floor_char_boundary(MAX_RECORD_TEXT_BYTES)]);
+        let text = Box::from(split_text(&text).0);
         self.shared.with(|queue| queue.push(Record::Line { label: label.into(), text }));
     }
 
@@ -154,7 +162,7 @@ impl Console {
         let mut rest = &*text;
         self.shared.with(|queue| {
             while !rest.is_empty() {
-                let (part, more) = rest.split_at(rest.floor_char_boundary(MAX_RECORD_TEXT_BYTES));
+                let (part, more) = split_text(rest);
                 queue.push(Record::Text(part.into()));
                 rest = more;
             }
@@ -182,7 +190,7 @@ impl Console {
     /// Where the run stands, after every change. Costs nothing where no bar is drawn.
     pub fn progress(&self, state: &ProgressState) {
         if self.display == ProgressDisplay::Bar {
-            self.shared.with(|queue| queue.set_progress(Some(*state)));
+            self.shared.with(|queue| queue.update_bar(BarUpdate::Show(*state)));
         }
     }
 
@@ -207,7 +215,7 @@ impl Console {
     /// Takes the bar away, for the summary.
     pub fn end_progress(&self) {
         if self.display == ProgressDisplay::Bar {
-            self.shared.with(|queue| queue.set_progress(None));
+            self.shared.with(|queue| queue.update_bar(BarUpdate::Remove));
         }
     }
 
@@ -235,6 +243,12 @@ impl Console {
     }
 }
 
+/// As much of a text as one record takes, and the rest.
+fn split_text(text: &str) -> (&str, &str) {
+    let fits = (0..=MAX_RECORD_TEXT_BYTES.min(text.len())).rev().find(|&at| text.is_char_boundary(at));
+    text.split_at(fits.unwrap_or(0))
+}
+
 /// The way to the console for one attempt. Dropping it completes an unfinished last line.
 #[derive(Debug)]
 pub struct AttemptOutput {
@@ -242,7 +256,7 @@ pub struct AttemptOutput {
     output: OutputMode,
     item: u32,
     label: Arc<str>,
-    /// The writer knows the attempt. Most commands write little, and many nothing.
+    /// Something was written. Many commands write nothing, and then the writer need not know of them.
     announced: bool,
 }
 
@@ -255,11 +269,16 @@ impl AttemptOutput {
             OutputMode::Prefixed => {
                 let open = self.announcement();
                 self.shared.with(|queue| {
-                    open.into_iter().for_each(|open| queue.push(open));
+                    if let Some(open) = open {
+                        queue.push(open);
+                    }
                     queue.push(Record::Segment { item, segment });
                 });
             }
-            OutputMode::Grouped => self.shared.lock().collect(item, &self.label, segment),
+            OutputMode::Grouped => {
+                self.announced = true;
+                self.shared.lock().collect(item, &self.label, segment);
+            }
             OutputMode::None => {}
         }
     }
@@ -277,7 +296,9 @@ impl AttemptOutput {
         }
         let (item, open) = (self.item, self.announcement());
         Some(self.shared.with(|queue| {
-            open.into_iter().for_each(|open| queue.push(open));
+            if let Some(open) = open {
+                queue.push(open);
+            }
             queue.push_unlogged(item, stream, bytes)
         }))
     }
@@ -290,9 +311,17 @@ impl AttemptOutput {
 
 impl Drop for AttemptOutput {
     fn drop(&mut self) {
-        if self.announced {
-            let item = self.item;
-            self.shared.with(|queue| queue.push(Record::Close { item }));
+        if !self.announced {
+            return;
+        }
+        let item = self.item;
+        match self.output {
+            OutputMode::Prefixed => self.shared.with(|queue| queue.push(Record::Close { item })),
+            OutputMode::Grouped => {
+                let end = Segment { stream: Stream::Stdout, offset: 0, len: 0 };
+                self.shared.lock().collect(item, &self.label, end);
+            }
+            OutputMode::None => {}
         }
     }
 }

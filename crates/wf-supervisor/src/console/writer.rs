@@ -12,6 +12,7 @@ use nix::fcntl::OFlag;
 
 use super::Stream;
 use super::prefixer::Prefixer;
+use super::progress::BarUpdate;
 use super::queue::{Record, Segment};
 use super::sink::Outputs;
 use super::style::{self, COORDINATOR};
@@ -71,26 +72,26 @@ impl Writer {
 
     /// Writes until everything is said, or the rest is to be skipped.
     pub fn run(mut self) {
-        let mut batch = Vec::new();
+        let mut records = Vec::new();
         loop {
-            let (taken, progress, spill_error) = self.shared.wait_for_work(&mut batch);
+            let work = self.shared.wait_for_work(&mut records);
             if self.shared.skip.load(Ordering::Relaxed) {
                 break;
             }
-            if let Some(error) = spill_error {
+            if let Some(error) = work.spill_error {
                 self.note(&format!(
                     "the output that waits for this terminal is kept in memory, because {error}"
                 ));
             }
-            if let Err(error) = taken {
+            if let Err(error) = work.taken {
                 self.note(&format!("a part of the output is not shown here, only in the logs: {error}"));
             }
-            if let Some(state) = progress {
-                let set = self.outputs.set_bar(state);
-                self.check(set);
+            if let Some(update) = work.bar {
+                let updated = self.outputs.update_bar(update);
+                self.check(updated);
             }
             let mut finished = false;
-            for record in batch.drain(..) {
+            for record in records.drain(..) {
                 if self.shared.skip.load(Ordering::Relaxed) {
                     break;
                 }
@@ -98,8 +99,8 @@ impl Writer {
                 self.show(record);
             }
             if finished {
-                let set = self.outputs.set_bar(None);
-                self.check(set);
+                let updated = self.outputs.update_bar(BarUpdate::Remove);
+                self.check(updated);
             }
             let flushed = self.outputs.flush();
             self.check(flushed);
@@ -162,7 +163,15 @@ impl Writer {
             let taken = self.shared.lock().take_segments(&mut group.segments);
             match taken {
                 Ok(segments) if segments.is_empty() => break,
-                Ok(segments) => segments.into_iter().for_each(|segment| self.segment(&mut view, segment)),
+                Ok(segments) => {
+                    for segment in segments {
+                        if segment.len == 0 {
+                            self.end_lines(&mut view);
+                        } else {
+                            self.segment(&mut view, segment);
+                        }
+                    }
+                }
                 Err(error) => self.note(&format!("a part of {}.log is not shown here: {error}", view.label)),
             }
         }
@@ -209,14 +218,18 @@ impl Writer {
     }
 
     /// Completes unfinished lines and forgets the item.
-    fn close(&mut self, view: View) {
-        for (stream, prefixer) in [(Stream::Stdout, view.stdout), (Stream::Stderr, view.stderr)] {
-            if let Some(mut prefixer) = prefixer {
+    fn close(&mut self, mut view: View) {
+        self.end_lines(&mut view);
+        self.logs.retain(|(label, _)| *label != view.label);
+    }
+
+    fn end_lines(&mut self, view: &mut View) {
+        for (stream, prefixer) in [(Stream::Stdout, &mut view.stdout), (Stream::Stderr, &mut view.stderr)] {
+            if let Some(mut prefixer) = prefixer.take() {
                 let closed = self.outputs.lines(stream).map(|out| prefixer.close(out));
                 self.check(closed);
             }
         }
-        self.logs.retain(|(label, _)| *label != view.label);
     }
 
     /// A line of our own. Its text may quote anything, so it never steers a terminal.

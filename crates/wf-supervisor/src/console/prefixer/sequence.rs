@@ -98,9 +98,6 @@ impl Sequence {
             (State::Escape | State::Intermediate, b' '..=b'/') if self.held.len() < MAX_HELD_BYTES => {
                 self.enter(State::Intermediate, byte, Step::Pending)
             }
-            (State::Escape | State::Intermediate, b'0'..=b'~') => {
-                self.enter(State::Idle, byte, Step::Control)
-            }
             (State::Parameters, b' '..=b'?') if self.held.len() < MAX_HELD_BYTES => {
                 self.enter(State::Parameters, byte, Step::Pending)
             }
@@ -118,13 +115,12 @@ impl Sequence {
                 };
                 self.enter(State::Idle, byte, step)
             }
-            (State::Parameters | State::LongParameters, b'@'..=b'~') => {
-                self.enter(State::Idle, byte, Step::Control)
-            }
-            // BEL, CAN and SUB end a string; so does ESC with a backslash.
-            (State::Text, 0x07 | 0x18 | 0x1a) | (State::TextEscape, b'\\') => {
-                self.enter(State::Idle, byte, Step::Control)
-            }
+            // Final bytes. BEL, CAN and SUB end a string; so does ESC with a backslash.
+            (State::Escape | State::Intermediate, b'0'..=b'~')
+            | (State::Parameters | State::LongParameters, b'@'..=b'~')
+            | (State::Text, 0x07 | 0x18 | 0x1a)
+            | (State::TextEscape, b'\\')
+            | (State::C1, 0x80..=0x9f) => self.enter(State::Idle, byte, Step::Control),
             (State::Text, ESCAPE) => self.enter(State::TextEscape, byte, Step::Pending),
             (State::Text, _) => self.enter(State::Text, byte, Step::Control),
             (State::TextEscape, _) => {
@@ -132,7 +128,6 @@ impl Sequence {
                 self.state = State::Escape;
                 self.feed(byte)
             }
-            (State::C1, 0x80..=0x9f) => self.enter(State::Idle, byte, Step::Control),
             (State::C1, _) => self.end(Step::Text),
             (
                 State::Idle | State::Escape | State::Intermediate | State::Parameters | State::LongParameters,

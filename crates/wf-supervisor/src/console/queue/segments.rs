@@ -7,7 +7,7 @@ use super::record::{numbered_stream, stream_number, take};
 use crate::console::Stream;
 use crate::console::spill::{BLOCK_BYTES, Block, Spill};
 
-/// A run of bytes of one stream.
+/// A run of bytes of one stream. In a collected output one of length 0 ends an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// The stream they came from.
@@ -26,7 +26,7 @@ impl Segment {
     pub fn merge(&mut self, next: Segment, max_bytes: u32) -> bool {
         let sum = self.len.saturating_add(next.len);
         let follows = self.stream == next.stream && self.offset + u64::from(self.len) == next.offset;
-        let merges = follows && sum <= max_bytes;
+        let merges = follows && sum <= max_bytes && self.len > 0 && next.len > 0;
         if merges {
             self.len = sum;
         }
@@ -103,7 +103,9 @@ impl Segments {
         while !self.newest.is_empty() {
             let count = self.newest.len().min(MAX_IN_MEMORY);
             bytes.clear();
-            self.newest[..count].iter().for_each(|segment| segment.encode(&mut bytes));
+            for segment in &self.newest[..count] {
+                segment.encode(&mut bytes);
+            }
             self.spilled.push_back(spill.put(&bytes)?);
             self.newest.drain(..count);
         }

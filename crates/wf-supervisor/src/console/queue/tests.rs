@@ -180,7 +180,9 @@ proptest! {
     #[test]
     fn records_survive_the_disk(records in proptest::collection::vec(any_record(), 0..20)) {
         let mut bytes = Vec::new();
-        records.iter().for_each(|record| record.encode(&mut bytes));
+        for record in &records {
+            record.encode(&mut bytes);
+        }
         let (mut rest, mut back) = (bytes.as_slice(), Vec::new());
         while !rest.is_empty() {
             back.push(Record::decode(&mut rest).expect("what was encoded"));

@@ -3,8 +3,8 @@
 //! A form that a worker makes up itself is out of reach, and the documentation says so.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
-use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 /// Every form of `secret` to look for, without duplicates. For a plain key most forms coincide.
@@ -67,7 +67,8 @@ fn json(text: &str, ascii_only: bool, style: Json) -> Vec<u8> {
 fn push_utf16(out: &mut String, c: char) {
     let mut units = [0; 2];
     for unit in c.encode_utf16(&mut units) {
-        out.push_str(&format!("\\u{unit:04x}"));
+        // Writing to a string cannot fail.
+        let _ = write!(out, "\\u{unit:04x}");
     }
 }
 
@@ -99,6 +100,7 @@ fn base64_inside(secret: &[u8], before: usize, engine: &impl base64::Engine) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine as _;
     use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
     fn has(secret: &str, form: &str) -> bool {
