@@ -4,6 +4,7 @@
 //! the archive that `clean` leaves), so a reader that finds one missing rebuilds it, and one that finds it damaged
 //! says so and leaves it alone.
 
+pub mod archive;
 pub mod atomic;
 
 pub mod audit;

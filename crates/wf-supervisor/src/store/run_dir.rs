@@ -50,6 +50,11 @@ impl RunId {
         &self.0
     }
 
+    /// When the run started, to the second; the beginning of time for an id that names no date.
+    pub fn started(&self) -> Timestamp {
+        Timestamp::strptime("%Y-%m-%dT%H-%M-%SZ%z", format!("{}+0000", &self.0[..20])).unwrap_or_default()
+    }
+
     /// The four digits at its end, as messages about earlier runs name it.
     pub fn short(&self) -> &str {
         &self.0[self.0.len() - 4..]
@@ -180,6 +185,8 @@ mod tests {
         let id = RunId::new(at, 0x7f3a);
         assert_eq!(id.as_str(), "2026-11-21T05-14-49Z-7f3a");
         assert_eq!(id.short(), "7f3a");
+        assert_eq!(id.started().to_string(), "2026-11-21T05:14:49Z");
+        assert_eq!(RunId::parse("2026-99-21T05-14-49Z-7f3a").unwrap().started(), Timestamp::UNIX_EPOCH);
         assert_eq!(RunId::parse(id.as_str()), Some(id));
         for bad in [
             "",

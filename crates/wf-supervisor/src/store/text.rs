@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use wf_core::PlanAction;
+
 /// A duration in at most three figures and two units: `0ms`, `850ms`, `12.3s`, `4m05s`, `1h02m`, `3d04h`.
 pub fn duration_ms(ms: u64) -> String {
     let seconds = ms / 1000;
@@ -54,6 +56,19 @@ pub fn counted(number: u64, one: &str, many: &str) -> String {
     let mut text = grouped(number);
     let _ = write!(text, " {}", if number == 1 { one } else { many });
     text
+}
+
+/// The word for what is planned, as in the journal.
+pub fn plan_word(action: PlanAction) -> &'static str {
+    match action {
+        PlanAction::Run => "run",
+        PlanAction::Resume => "resume",
+        PlanAction::Rerun => "rerun",
+        PlanAction::Keep => "keep",
+        PlanAction::Skip => "skip",
+        PlanAction::NeedsRevision => "needs-revision",
+        PlanAction::Fail => "fail",
+    }
 }
 
 #[cfg(test)]

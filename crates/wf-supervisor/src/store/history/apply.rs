@@ -2,11 +2,12 @@
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
-use wf_core::{ItemId, Outcome, OutputRef, PlanAction, Record};
+use wf_core::{ItemId, Outcome, OutputRef, Record};
 
 use super::super::StoreError;
 use super::super::journal_reader::Entry;
 use super::super::run_dir::RunId;
+use super::super::text::plan_word;
 use super::super::work::Work;
 use super::{Failure, History};
 
@@ -109,7 +110,7 @@ pub(super) fn apply(
                     "INSERT INTO run_items (work, id, run, action, fingerprint) VALUES (?1, ?2, ?3, ?4, ?5)
                      ON CONFLICT DO UPDATE SET action = excluded.action, fingerprint = excluded.fingerprint",
                 )?
-                .execute(params![keys.work, item.as_str(), keys.run, action_word(*action), fingerprint])?;
+                .execute(params![keys.work, item.as_str(), keys.run, plan_word(*action), fingerprint])?;
         }
         Record::AttemptStarted { item, attempt, .. } => {
             connection
@@ -253,16 +254,4 @@ fn set_state(
 /// SQLite's integers are signed.
 fn whole(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-fn action_word(action: PlanAction) -> &'static str {
-    match action {
-        PlanAction::Run => "run",
-        PlanAction::Resume => "resume",
-        PlanAction::Rerun => "rerun",
-        PlanAction::Keep => "keep",
-        PlanAction::Skip => "skip",
-        PlanAction::NeedsRevision => "needs-revision",
-        PlanAction::Fail => "fail",
-    }
 }
