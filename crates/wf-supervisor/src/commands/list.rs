@@ -43,7 +43,7 @@ struct RunLine<'a> {
 pub fn list(location: &Location, options: &ListOptions, out: &mut dyn Write) -> Result<(), StoreError> {
     let state = location.open_existing();
     let ids = state.as_ref().map_or_else(|| Ok(Vec::new()), StateDir::run_ids)?;
-    let runs = ids.iter().rev().filter_map(|id| Some((id, summary::load(&state.as_ref()?.run(id)))));
+    let runs = ids.iter().rev().filter_map(|id| Some((id, summary::load_head(&state.as_ref()?.run(id)))));
     unless_closed(if options.json {
         write_json(runs, out)
     } else if ids.is_empty() {

@@ -32,16 +32,14 @@ pub struct ShowOptions {
 /// Shows a run, or one item of it. Writes nothing but `out`.
 pub fn show(location: &Location, options: &ShowOptions, out: &mut dyn Write) -> Result<(), StoreError> {
     let state = location.require()?;
-    unless_closed(match &options.item {
-        Some(name) => {
-            let (run, summary) = run_with(&state, options.run.as_deref(), name)?;
-            item::show_item(&state, &run, &summary, name, options, out)
-        }
-        None => {
-            let run = state.find_run(options.run.as_deref())?;
-            show_run(&run, &summary::load(&run)?, options, out)
-        }
-    })
+    let result = if let Some(name) = &options.item {
+        let (run, summary) = run_with(&state, options.run.as_deref(), name)?;
+        item::show_item(&state, &run, &summary, name, options, out)
+    } else {
+        let run = state.find_run(options.run.as_deref())?;
+        show_run(&run, &summary::load(&run)?, options, out)
+    };
+    unless_closed(result)
 }
 
 /// The named run, or the newest that has the item.
@@ -155,7 +153,18 @@ mod tests {
         time saved against sequential: 1.2s; waiting for quota: 800ms; coordination overhead: 0.02 %
         journal and logs in /project/.wf/runs/2026-11-21T05-14-49Z-0001
         ");
-        insta::assert_snapshot!(shown(&state, None, None, false).unwrap(), @r"");
+        insta::assert_snapshot!(shown(&state, None, None, false).unwrap(), @r"
+        run 2026-11-21T05-14-50Z-0002: running (process 4242), lld, started 2026-11-21 05:14:49
+
+        item   outcome            wall  calls  tokens  retries  log
+        LLD-1  approved           2.5s      2   2,400        1  LLD-1.log
+        LLD-2  queued                -      -       -        -  -
+
+        2 items: 1 approved, 1 queued, in 700ms with 3 workers
+        2 calls (1 repeated), 2,000 tokens in, 400 out
+        time saved against sequential: 1.8s; waiting for quota: 0ms; coordination overhead: 0.00 %
+        journal and logs in /project/.wf/runs/2026-11-21T05-14-50Z-0002
+        ");
     }
 
     #[test]

@@ -74,8 +74,10 @@ fn item_files(directory: &Path) -> Result<Vec<PathBuf>, StoreError> {
     for entry in fs::read_dir(directory).map_err(StoreError::reading(directory))? {
         let entry = entry.map_err(StoreError::reading(directory))?;
         let name = entry.file_name();
-        let is_audit =
-            name.to_str().is_some_and(|n| n.starts_with("workflow-audit-") && n.ends_with(".jsonl"));
+        let is_audit = name
+            .to_str()
+            .and_then(|name| name.strip_prefix("workflow-audit-")?.strip_suffix(".jsonl"))
+            .is_some();
         // A link or a pipe would be none of a worker's making.
         if is_audit && entry.file_type().is_ok_and(|kind| kind.is_file()) {
             files.push(entry.path());
@@ -125,6 +127,9 @@ struct Sorter {
 
 /// Where sorted lines go.
 type Sink<'a> = dyn FnMut(&mut Vec<u8>) -> Result<(), StoreError> + 'a;
+
+/// The same with each line's time, in microseconds since 1970.
+type TimedSink<'a> = dyn FnMut(i64, &mut Vec<u8>) -> Result<(), StoreError> + 'a;
 
 impl Sorter {
     fn new(directory: &Path, chunk_bytes: usize) -> Sorter {
@@ -220,11 +225,7 @@ fn read_part(part: &mut BufReader<File>) -> io::Result<Option<(i64, Vec<u8>)>> {
     Ok(Some((i64::from_le_bytes(at), line)))
 }
 
-fn merge(
-    parts: Vec<File>,
-    directory: &Path,
-    sink: &mut dyn FnMut(i64, &mut Vec<u8>) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
+fn merge(parts: Vec<File>, directory: &Path, sink: &mut TimedSink<'_>) -> Result<(), StoreError> {
     let mut readers: Vec<BufReader<File>> = parts.into_iter().map(BufReader::new).collect();
     let mut heads = BinaryHeap::new();
     for (place, reader) in readers.iter_mut().enumerate() {

@@ -135,6 +135,8 @@ mod tests {
     use std::fs;
     use std::io::Write;
 
+    use proptest::prelude::*;
+
     use super::super::testing::{at, journal_of, sample_run};
     use super::*;
 
@@ -152,12 +154,37 @@ mod tests {
         let whole = journal_of(&entries);
         for cut in 0..=whole.len() {
             fs::write(&path, &whole[..cut]).unwrap();
-            let complete = whole[..cut].iter().filter(|b| **b == b'\n').count();
+            let complete = memchr::memchr_iter(b'\n', &whole[..cut]).count();
             let (read, flaws) = read(&path);
             assert_eq!(read, entries[..complete], "cut at {cut}");
             let torn = cut > 0 && whole[cut - 1] != b'\n';
             assert_eq!(flaws, Flaws { torn, ..Flaws::default() }, "cut at {cut}");
             assert_eq!(fs::read(&path).unwrap(), whole[..cut]);
+        }
+    }
+
+    proptest! {
+        /// No bytes can do harm: what is read is bounded by what is there, and every line is accounted for.
+        #[test]
+        fn any_bytes_can_be_read(
+            lines in proptest::collection::vec(
+                prop_oneof![
+                    proptest::collection::vec(any::<u8>(), 0..60),
+                    Just(br#"{"ts":"2026-11-21T05:14:49Z","event":"stopping","why":"a"}"#.to_vec()),
+                    Just(br#"{"ts":"2026-11-21T05:14:49Z","event":"run_ended","exit":-1e309}"#.to_vec()),
+                    Just(vec![b'['; 300]),
+                ],
+                0..12,
+            )
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("journal.jsonl");
+            let bytes = lines.join(&b'\n');
+            fs::write(&path, &bytes).unwrap();
+            let (entries, flaws) = read(&path);
+            let ends = memchr::memchr_iter(b'\n', &bytes).count() as u64;
+            prop_assert_eq!(entries.len() as u64 + flaws.unknown + flaws.unreadable, ends);
+            prop_assert_eq!(flaws.torn, bytes.last().is_some_and(|b| *b != b'\n'));
         }
     }
 

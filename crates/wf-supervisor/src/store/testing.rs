@@ -104,7 +104,11 @@ pub fn sample_run(run: &str, items: u32) -> Vec<Entry> {
         records.push(ended(name, outcome));
     }
     records.push(run_ended(u8::from(counts.failures() > 0), counts));
-    records.into_iter().enumerate().map(|(i, record)| Entry { at: at(i as i64 * 100), record }).collect()
+    records
+        .into_iter()
+        .enumerate()
+        .map(|(i, record)| Entry { at: at(100 * i64::try_from(i).unwrap()), record })
+        .collect()
 }
 
 /// The bytes of a journal with these entries.

@@ -1,5 +1,6 @@
 //! The story of one item in one run: what the journal and the item's audit say, in order of time.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -238,7 +239,7 @@ fn words(record: &Record) -> String {
             let mut words = format!("attempt {attempt} {end} after {}", duration_ms(*wall_ms));
             for leftover in leftovers.iter().take(10) {
                 let fate = if leftover.killed { "killed" } else { "could not be killed" };
-                words.push_str(&format!("; left {} ({}), {fate}", text(&leftover.name), leftover.pid));
+                let _ = write!(words, "; left {} ({}), {fate}", text(&leftover.name), leftover.pid);
             }
             words
         }
@@ -278,10 +279,10 @@ impl AuditLine {
             |text: &Option<String>| text.as_deref().map(|text| one_line(text, TEXT_CHARS).into_owned());
         let mut words = format!("audit: {}", text(&self.event).unwrap_or_default());
         if let Some(node) = text(&self.node) {
-            words.push_str(&format!(" in {node}"));
+            let _ = write!(words, " in {node}");
         }
         if let Some(iteration) = self.iteration {
-            words.push_str(&format!(" (iteration {iteration})"));
+            let _ = write!(words, " (iteration {iteration})");
         }
         let parts = [
             text(&self.verdict).map(|verdict| format!("verdict {verdict}")),

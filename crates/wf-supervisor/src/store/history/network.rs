@@ -15,7 +15,7 @@ pub(super) fn warning(path: &Path) -> Option<String> {
 /// Magic numbers as in statfs(2) and linux/magic.h. FUSE is among them: what is behind it (sshfs, a share of a virtual
 /// machine) cannot be told, and memory shared between processes is not promised there.
 #[cfg(target_os = "linux")]
-const NETWORK: &[(i64, &str)] = &[
+const NETWORK: &[(u32, &str)] = &[
     (0x6969, "NFS"),
     (0x517b, "SMB"),
     (0xff53_4d42, "CIFS"),
@@ -37,8 +37,8 @@ const NETWORK: &[(i64, &str)] = &[
 #[cfg(target_os = "linux")]
 fn network_file_system(path: &Path) -> Option<String> {
     let found = nix::sys::statfs::statfs(path).ok()?;
-    // The field is signed on some machines and 32 bits wide on others.
-    let magic = i64::from(found.filesystem_type().0) & 0xffff_ffff;
+    // The field has 32 bits on some machines and 64 on others; a magic number has 32.
+    let magic = found.filesystem_type().0 as u32;
     NETWORK.iter().find(|(number, _)| *number == magic).map(|(_, name)| (*name).to_owned())
 }
 

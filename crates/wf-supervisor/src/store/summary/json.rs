@@ -1,6 +1,9 @@
 //! The JSON form of a run's summary: `summary.json` and `show --json`.
 
+use std::io::Read;
+
 use jiff::Timestamp;
+use serde::de::IgnoredAny;
 use serde::ser::SerializeSeq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use wf_core::{Counts, ItemId, Outcome, OutputRef, PlanAction};
@@ -23,6 +26,8 @@ struct RunJson<Text, Items> {
     exit: Option<u8>,
     parallel: u16,
     mock: bool,
+    /// How many items the run was to have.
+    planned: u32,
     #[serde(default)]
     stopping: Option<Text>,
     counts: Counts,
@@ -109,6 +114,39 @@ impl RunSummary {
     }
 }
 
+/// Reads a summary without its items.
+pub(super) fn read_head(input: impl Read) -> serde_json::Result<RunSummary> {
+    let json: RunJson<String, IgnoredAny> = serde_json::from_reader(input)?;
+    Ok(json.into_head().0)
+}
+
+impl<Items> RunJson<String, Items> {
+    fn into_head(self) -> (RunSummary, Items) {
+        let summary = RunSummary {
+            run: self.run,
+            state: self.state,
+            workflow: self.workflow,
+            work: self.work,
+            prefix: self.prefix,
+            pid: self.pid,
+            started: self.started,
+            ended: self.ended,
+            exit: self.exit,
+            parallel: self.parallel,
+            mock: self.mock,
+            planned: self.planned,
+            stopping: self.stopping,
+            counts: self.counts,
+            totals: self.totals,
+            waited_ms: self.waited_ms,
+            overhead_us: self.overhead_us,
+            last: self.ended.unwrap_or(self.started),
+            ..RunSummary::default()
+        };
+        (summary, self.items)
+    }
+}
+
 impl Serialize for RunSummary {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let json = RunJson {
@@ -123,6 +161,7 @@ impl Serialize for RunSummary {
             exit: self.exit,
             parallel: self.parallel,
             mock: self.mock,
+            planned: self.planned,
             stopping: self.stopping.as_deref(),
             counts: self.counts,
             totals: self.totals,
@@ -139,28 +178,8 @@ impl Serialize for RunSummary {
 impl<'de> Deserialize<'de> for RunSummary {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = RunJson::<String, Vec<ItemJson<Box<str>, ItemId, OutputRef>>>::deserialize(deserializer)?;
-        let mut summary = RunSummary {
-            run: json.run,
-            state: json.state,
-            workflow: json.workflow,
-            work: json.work,
-            prefix: json.prefix,
-            pid: json.pid,
-            started: json.started,
-            ended: json.ended,
-            exit: json.exit,
-            parallel: json.parallel,
-            mock: json.mock,
-            planned: u32::try_from(json.items.len()).unwrap_or(u32::MAX),
-            stopping: json.stopping,
-            counts: json.counts,
-            totals: json.totals,
-            waited_ms: json.waited_ms,
-            overhead_us: json.overhead_us,
-            last: json.ended.unwrap_or(json.started),
-            ..RunSummary::default()
-        };
-        for item in json.items {
+        let (mut summary, items) = json.into_head();
+        for item in items {
             *summary.item(&item.id) = ItemSummary {
                 id: item.id.clone(),
                 outcome: item.outcome,
