@@ -9,6 +9,7 @@
 pub mod credentials;
 mod item;
 mod record;
+pub mod resume;
 mod time;
 
 pub use item::{AttemptId, Item, ItemId, ItemIdError, ItemIndex, Outcome, Slot, Verdict};
