@@ -10,5 +10,5 @@ mod types;
 
 pub use types::{
     Budget, CallId, CallOutcome, Condition, Decision, DenyCause, Dimension, KeyIndex, KeySpec, LeaseId,
-    LeaseRequest, Notice, PoolSpec, Policy, QuotaHint, QuotaLimits, WaitReason,
+    LeaseRequest, Notice, Policy, PoolSpec, QuotaHint, QuotaLimits, WaitReason,
 };

@@ -1,6 +1,6 @@
 //! What people see.
 
 pub mod prefixer;
-pub mod redact;
 pub mod progress;
+pub mod redact;
 pub mod terminal;
