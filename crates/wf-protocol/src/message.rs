@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Secret;
+
 /// The protocol's version. Both sides must have the same one.
 pub const VERSION: u16 = 1;
 
@@ -13,7 +15,7 @@ pub enum ToSupervisor {
         /// The worker's [`VERSION`].
         version: u16,
         /// `WF_TOKEN`: 32 hexadecimal digits.
-        token: String,
+        token: Secret,
     },
     /// May this call be sent? Answered with [`ToWorker::Granted`] or [`ToWorker::Denied`], after any number of
     /// [`ToWorker::Waiting`]. Sent again with the same `call` when the call is to be repeated.
@@ -27,16 +29,16 @@ pub enum ToSupervisor {
     },
     /// The workflow entered a node.
     Progress {
-        /// Its name, such as `N1_draft`; at most 64 bytes.
+        /// Its name, such as `N1_draft`: 1 to 64 bytes without control characters.
         node: String,
         /// Which round of the revise loop, from 1.
         iteration: u32,
-        /// How far the workflow has come, in thousandths.
+        /// How far the workflow has come, in thousandths; at most 1000.
         share: u16,
     },
     /// A node's result is durable.
     Checkpointed {
-        /// The node's name; at most 64 bytes.
+        /// The node's name, as in `Progress`.
         node: String,
     },
     /// The worker is about to exit.
@@ -45,13 +47,14 @@ pub enum ToSupervisor {
         verdict: JobVerdict,
         /// Why, in words for a person; at most 4 KiB.
         detail: String,
-        /// The output's path, relative to the project where it lies inside it, and its SHA-256 in hexadecimal.
+        /// The output's path, relative to the project where it lies inside it, at most 4 KiB; and its SHA-256 as 64
+        /// hexadecimal digits.
         output: Option<(String, String)>,
     },
 }
 
 /// From the supervisor.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToWorker {
     /// The answer to a good hello.
     Welcome {
@@ -76,7 +79,7 @@ pub enum ToWorker {
         /// The key's name.
         key: String,
         /// The key itself. Never logged, never stored, dropped with the lease.
-        secret: String,
+        secret: Secret,
         /// Milliseconds after which the lease is taken back.
         expires_ms: u64,
     },
@@ -114,13 +117,13 @@ pub enum ToWorker {
 pub struct LeaseRequest {
     /// The worker's own number for the call; stays the same while the call is repeated.
     pub call: u64,
-    /// The provider's name in the configuration; at most 64 bytes.
+    /// The provider's name in the configuration: 1 to 64 bytes without control characters.
     pub provider: String,
-    /// The model; at most 128 bytes.
+    /// The model: 1 to 128 bytes without control characters.
     pub model: String,
     /// Estimated tokens, input and expected output together.
     pub tokens: u64,
-    /// How far the workflow has come, in thousandths.
+    /// How far the workflow has come, in thousandths; at most 1000.
     pub share: u16,
 }
 
@@ -157,7 +160,7 @@ pub enum CallOutcome {
         tokens_in: u64,
         /// Tokens of the output.
         tokens_out: u64,
-        /// What the headers said.
+        /// What the headers said; at most 16.
         hints: Vec<QuotaHint>,
     },
     /// 429: a quota is used up.
