@@ -141,6 +141,11 @@ pub enum Record {
         version: String,
         /// `issue`, `lld`, `implement`, or `command`.
         workflow: String,
+        /// What makes an id of this run the same work as in another one: the workflow's name, or `command:` and a
+        /// hash of the command template and its directory. Empty in journals that have no such field: then the
+        /// workflow's name.
+        #[serde(default)]
+        work: String,
         /// What precedes an id in messages and file names (`LLD-`, or nothing).
         prefix: String,
         /// The command line as typed.

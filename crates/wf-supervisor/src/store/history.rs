@@ -1,1 +1,0 @@
-//! `history.db`: an index of the journals.

@@ -1,0 +1,109 @@
+//! The job log in GNU parallel's columns (`--joblog`), for scripts that read it.
+//!
+//! The columns are those of the manual page parallel(1), option `--joblog`: `Seq Host Starttime JobRuntime Send
+//! Receive Exitval Signal Command`, separated by tabs, after a header line.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use wf_core::AttemptEnd;
+
+use super::StoreError;
+
+/// A job log that is being written, one `write` per line.
+#[derive(Debug)]
+pub struct JobLog {
+    file: File,
+    path: PathBuf,
+}
+
+/// One attempt that is over.
+#[derive(Clone, Debug)]
+pub struct Job<'a> {
+    /// The item's 1-based position in the run.
+    pub seq: u32,
+    /// When the attempt started.
+    pub started: Timestamp,
+    /// How long it took.
+    pub runtime: Duration,
+    /// Bytes it wrote to standard output and standard error.
+    pub received_bytes: u64,
+    /// How its process ended.
+    pub end: &'a AttemptEnd,
+    /// What ran, as people would type it.
+    pub command: &'a str,
+}
+
+impl JobLog {
+    /// Begins the file with its header; an older one of that name is replaced, as GNU parallel does.
+    pub fn create(path: &Path) -> Result<JobLog, StoreError> {
+        let mut file = File::create(path).map_err(StoreError::writing(path))?;
+        file.write_all(b"Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n")
+            .map_err(StoreError::writing(path))?;
+        Ok(JobLog { file, path: path.to_owned() })
+    }
+
+    /// Adds a line.
+    pub fn add(&mut self, job: &Job<'_>) -> Result<(), StoreError> {
+        self.file.write_all(line(job).as_bytes()).map_err(StoreError::writing(&self.path))
+    }
+}
+
+fn line(job: &Job<'_>) -> String {
+    // What never ran has the codes a shell gives for a command it cannot start, and -1 where nothing is known.
+    let (exit, signal) = match job.end {
+        AttemptEnd::Exited { code } => (i32::from(*code), 0),
+        AttemptEnd::Signalled { signal } => (0, *signal),
+        AttemptEnd::NotSpawned { .. } => (127, 0),
+        AttemptEnd::Lost => (-1, 0),
+    };
+    // A line end inside a command would break the table.
+    let command = job.command.replace(|c: char| c.is_control(), " ");
+    let started_ms = job.started.as_millisecond();
+    format!(
+        "{}\t:\t{}.{:03}\t{:10.3}\t0\t{}\t{exit}\t{signal}\t{command}\n",
+        job.seq,
+        started_ms.div_euclid(1000),
+        started_ms.rem_euclid(1000),
+        job.runtime.as_secs_f64(),
+        job.received_bytes,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_those_of_gnu_parallel() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("jobs.tsv");
+        let mut log = JobLog::create(&path).unwrap();
+        let job = |end, command| Job {
+            seq: 7,
+            started: "2026-11-21T05:14:49.5Z".parse().unwrap(),
+            runtime: Duration::from_millis(1234),
+            received_bytes: 42,
+            end,
+            command,
+        };
+        log.add(&job(&AttemptEnd::Exited { code: 3 }, "sh -c 'a\nb'")).unwrap();
+        log.add(&job(&AttemptEnd::Signalled { signal: 9 }, "true")).unwrap();
+        log.add(&job(&AttemptEnd::NotSpawned { why: "not found".into() }, "nope")).unwrap();
+        insta::assert_snapshot!(std::fs::read_to_string(&path).unwrap().replace('\t', "|"), @r"
+        Seq|Host|Starttime|JobRuntime|Send|Receive|Exitval|Signal|Command
+        7|:|1795238089.500|     1.234|0|42|3|0|sh -c 'a b'
+        7|:|1795238089.500|     1.234|0|42|0|9|true
+        7|:|1795238089.500|     1.234|0|42|127|0|nope
+        ");
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_named() {
+        let error = JobLog::create(Path::new("/nonexistent/jobs.tsv")).unwrap_err();
+        assert!(error.to_string().contains("/nonexistent/jobs.tsv"));
+    }
+}

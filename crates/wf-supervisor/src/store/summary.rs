@@ -1,1 +1,0 @@
-//! A run in figures: folded from its records, kept as `summary.json`, shown as a table.

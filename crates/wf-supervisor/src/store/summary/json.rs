@@ -1,0 +1,183 @@
+//! The JSON form of a run's summary: `summary.json` and `show --json`.
+
+use jiff::Timestamp;
+use serde::ser::SerializeSeq;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use wf_core::{Counts, ItemId, Outcome, OutputRef, PlanAction};
+
+use super::super::run_dir::log_name;
+use super::{ItemSummary, RunState, RunSummary, Totals};
+
+/// The fields of a run in JSON; `Items` is what differs between writing and reading.
+#[derive(Serialize, Deserialize)]
+struct RunJson<Text, Items> {
+    run: Text,
+    state: RunState,
+    workflow: Text,
+    work: Text,
+    prefix: Text,
+    #[serde(default)]
+    pid: u32,
+    started: Timestamp,
+    ended: Option<Timestamp>,
+    exit: Option<u8>,
+    parallel: u16,
+    mock: bool,
+    #[serde(default)]
+    stopping: Option<Text>,
+    counts: Counts,
+    totals: Totals,
+    #[serde(default)]
+    saved_ms: u64,
+    waited_ms: u64,
+    overhead_us: u64,
+    #[serde(default)]
+    overhead_percent: f64,
+    items: Items,
+}
+
+/// The fields of an item in JSON.
+#[derive(Serialize, Deserialize)]
+struct ItemJson<Text, Id, Output> {
+    id: Id,
+    #[serde(default = "no_text", skip_deserializing)]
+    label: Option<String>,
+    outcome: Option<Outcome>,
+    state: Option<String>,
+    plan: Option<PlanAction>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<Text>,
+    attempts: u32,
+    wall_ms: u64,
+    waited_ms: u64,
+    calls: u32,
+    retries: u32,
+    tokens_in: u64,
+    tokens_out: u64,
+    detail: Text,
+    /// Relative to the run's directory; null where nothing was run.
+    #[serde(default = "no_text", skip_deserializing)]
+    log: Option<String>,
+    output: Option<Output>,
+}
+
+fn no_text() -> Option<String> {
+    None
+}
+
+/// Writes the items one by one: a run of 100,000 has no second copy in memory.
+struct ItemsJson<'a>(&'a RunSummary);
+
+impl ItemsJson<'_> {
+    fn item<'a>(&self, item: &'a ItemSummary) -> ItemJson<&'a str, &'a ItemId, &'a OutputRef> {
+        let label = self.0.label(item);
+        ItemJson {
+            id: &item.id,
+            log: (item.attempts > 0).then(|| log_name(&label)),
+            label: Some(label),
+            outcome: item.outcome,
+            state: Some(item.word().to_owned()),
+            plan: item.plan,
+            node: item.node.as_deref(),
+            attempts: item.attempts,
+            wall_ms: item.wall_ms,
+            waited_ms: item.waited_ms,
+            calls: item.calls,
+            retries: item.retries,
+            tokens_in: item.tokens_in,
+            tokens_out: item.tokens_out,
+            detail: &item.detail,
+            output: item.output.as_deref(),
+        }
+    }
+}
+
+impl Serialize for ItemsJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut seq = serializer.serialize_seq(Some(self.0.items.len()))?;
+        for item in &self.0.items {
+            seq.serialize_element(&self.item(item))?;
+        }
+        seq.end()
+    }
+}
+
+impl RunSummary {
+    /// One item as it stands in `summary.json`.
+    pub fn item_json(&self, item: &ItemSummary) -> impl Serialize {
+        serde_json::to_value(ItemsJson(self).item(item)).unwrap_or_default()
+    }
+}
+
+impl Serialize for RunSummary {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let json = RunJson {
+            run: self.run.as_str(),
+            state: self.state,
+            workflow: &self.workflow,
+            work: &self.work,
+            prefix: &self.prefix,
+            pid: self.pid,
+            started: self.started,
+            ended: self.ended,
+            exit: self.exit,
+            parallel: self.parallel,
+            mock: self.mock,
+            stopping: self.stopping.as_deref(),
+            counts: self.counts,
+            totals: self.totals,
+            saved_ms: self.saved_ms(),
+            waited_ms: self.waited_ms,
+            overhead_us: self.overhead_us,
+            overhead_percent: self.overhead_percent(),
+            items: ItemsJson(self),
+        };
+        json.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for RunSummary {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = RunJson::<String, Vec<ItemJson<Box<str>, ItemId, OutputRef>>>::deserialize(deserializer)?;
+        let mut summary = RunSummary {
+            run: json.run,
+            state: json.state,
+            workflow: json.workflow,
+            work: json.work,
+            prefix: json.prefix,
+            pid: json.pid,
+            started: json.started,
+            ended: json.ended,
+            exit: json.exit,
+            parallel: json.parallel,
+            mock: json.mock,
+            planned: u32::try_from(json.items.len()).unwrap_or(u32::MAX),
+            stopping: json.stopping,
+            counts: json.counts,
+            totals: json.totals,
+            waited_ms: json.waited_ms,
+            overhead_us: json.overhead_us,
+            last: json.ended.unwrap_or(json.started),
+            ..RunSummary::default()
+        };
+        for item in json.items {
+            *summary.item(&item.id) = ItemSummary {
+                id: item.id.clone(),
+                outcome: item.outcome,
+                plan: item.plan,
+                node: item.node,
+                attempts: item.attempts,
+                is_running: item.outcome.is_none() && item.state.as_deref() == Some("running"),
+                wall_ms: item.wall_ms,
+                waited_ms: item.waited_ms,
+                calls: item.calls,
+                retries: item.retries,
+                tokens_in: item.tokens_in,
+                tokens_out: item.tokens_out,
+                detail: item.detail,
+                output: item.output.map(Box::new),
+            };
+        }
+        Ok(summary)
+    }
+}

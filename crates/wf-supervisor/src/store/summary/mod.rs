@@ -1,0 +1,528 @@
+//! What became of a run, folded from its journal: the numbers behind the table, `summary.json`, `list` and `show`.
+
+mod json;
+mod table;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufReader, Write};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use wf_core::{Counts, ItemId, Outcome, OutputRef, PlanAction, Record};
+
+use super::StoreError;
+use super::atomic::write_atomic;
+use super::journal_reader::{Flaws, JournalReader};
+use super::run_dir::RunDir;
+use super::work::{Realm, Work};
+
+pub use table::{counts_words, open_and_ended, outcome_style, write_summary};
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunState {
+    /// Something of it lives.
+    Running,
+    /// It ended and wrote so.
+    Finished,
+    /// It ended and could not write so.
+    #[default]
+    Killed,
+}
+
+impl RunState {
+    /// The word for people and in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            RunState::Running => "running",
+            RunState::Finished => "finished",
+            RunState::Killed => "killed",
+        }
+    }
+}
+
+/// Sums over all items.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Totals {
+    /// From the run's beginning to its end, or to the last thing known of it.
+    pub wall_ms: u64,
+    /// Sum of all attempts' time.
+    pub worked_ms: u64,
+    /// Attempts.
+    pub attempts: u64,
+    /// API calls.
+    pub calls: u64,
+    /// Of those, calls that were refused or lost.
+    pub retries: u64,
+    /// Tokens of all inputs.
+    pub tokens_in: u64,
+    /// Tokens of all outputs.
+    pub tokens_out: u64,
+}
+
+/// One item of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ItemSummary {
+    /// Its id.
+    pub id: ItemId,
+    /// How it ended; `None` while it has not.
+    pub outcome: Option<Outcome>,
+    /// What was planned for it.
+    pub plan: Option<PlanAction>,
+    /// The node its workflow is in, while it runs.
+    pub node: Option<Box<str>>,
+    /// Attempts begun.
+    pub attempts: u32,
+    /// Whether one of them is running.
+    pub is_running: bool,
+    /// Sum of its attempts' time.
+    pub wall_ms: u64,
+    /// Of that, time spent waiting for quota.
+    pub waited_ms: u64,
+    /// API calls.
+    pub calls: u32,
+    /// Of those, calls that were refused or lost.
+    pub retries: u32,
+    /// Tokens of its inputs.
+    pub tokens_in: u64,
+    /// Tokens of its outputs.
+    pub tokens_out: u64,
+    /// Why it ended so, or what was planned; may be empty.
+    pub detail: Box<str>,
+    /// What it wrote.
+    pub output: Option<Box<OutputRef>>,
+}
+
+/// A run. Its JSON has the fields of `summary.json`, documented in `docs/usage.md`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunSummary {
+    /// The run's id.
+    pub run: String,
+    /// Where it stands. A journal cannot tell a killed run from a live one: [`load`] does.
+    pub state: RunState,
+    /// `issue`, `lld`, `implement` or `command`.
+    pub workflow: String,
+    /// What makes ids of this run the same work as in another (see `Work`).
+    pub work: String,
+    /// What precedes ids in labels.
+    pub prefix: String,
+    /// The supervisor's process.
+    pub pid: u32,
+    /// When it started.
+    pub started: Timestamp,
+    /// When it ended, if it did; of a killed run, when it was last heard of.
+    pub ended: Option<Timestamp>,
+    /// Its exit code, if it ended by itself.
+    pub exit: Option<u8>,
+    /// Workers at once.
+    pub parallel: u16,
+    /// Whether the mock provider answered.
+    pub mock: bool,
+    /// Items it was to have; more than `items` has while the plan is being written.
+    pub planned: u32,
+    /// Every item, in the order of the plan.
+    pub items: Vec<ItemSummary>,
+    /// How many items ended how.
+    pub counts: Counts,
+    /// Sums.
+    pub totals: Totals,
+    /// Time spent waiting for quota, summed over the workers.
+    pub waited_ms: u64,
+    /// Of the workers' time, what was the supervisor's own doing, in microseconds.
+    pub overhead_us: u64,
+    /// Whether the run was asked to stop, and why (the first reason).
+    pub stopping: Option<String>,
+    last: Timestamp,
+    index: HashMap<ItemId, u32>,
+}
+
+impl RunSummary {
+    /// Takes in the next record of the run's journal.
+    pub fn fold(&mut self, record: &Record, at: Timestamp) {
+        self.last = self.last.max(at);
+        match record {
+            Record::RunStarted { run, pid, workflow, work, prefix, parallel, items, mock, .. } => {
+                self.run.clone_from(run);
+                self.workflow.clone_from(workflow);
+                self.work.clone_from(if work.is_empty() { workflow } else { work });
+                self.prefix.clone_from(prefix);
+                (self.pid, self.parallel, self.planned, self.mock) = (*pid, *parallel, *items, *mock);
+                (self.started, self.state) = (at, RunState::Running);
+            }
+            Record::ItemPlanned { item, action, detail, .. } => {
+                let item = self.item(item);
+                item.plan = Some(*action);
+                item.detail = detail.as_str().into();
+            }
+            Record::AttemptStarted { item, attempt, .. } => {
+                self.totals.attempts += 1;
+                let item = self.item(item);
+                (item.attempts, item.is_running, item.detail) =
+                    (*attempt, item.outcome.is_none(), Box::default());
+            }
+            Record::Progress { item, node, iteration, .. } => {
+                self.item(item).node = Some(format!("{node} (iteration {iteration})").into());
+            }
+            Record::LeaseGranted { item, waited_ms, .. } => {
+                let item = self.item(item);
+                item.waited_ms = item.waited_ms.saturating_add(*waited_ms);
+                self.waited_ms = self.waited_ms.saturating_add(*waited_ms);
+            }
+            Record::LeaseReturned { item, outcome, tokens_in, tokens_out, .. } => {
+                let before = self.item(item).calls_and_tokens();
+                let item = self.item(item);
+                item.calls = item.calls.saturating_add(1);
+                item.retries = item.retries.saturating_add(u32::from(outcome != "ok"));
+                item.tokens_in = item.tokens_in.saturating_add(*tokens_in);
+                item.tokens_out = item.tokens_out.saturating_add(*tokens_out);
+                let after = item.calls_and_tokens();
+                self.totals.replace(before, after);
+            }
+            Record::AttemptEnded { item, wall_ms, .. } => {
+                self.totals.worked_ms = self.totals.worked_ms.saturating_add(*wall_ms);
+                let item = self.item(item);
+                item.wall_ms = item.wall_ms.saturating_add(*wall_ms);
+                (item.is_running, item.node) = (false, None);
+            }
+            Record::ItemEnded { item, outcome, detail, output, .. } => {
+                self.counts.add(*outcome);
+                let summary = self.item(item);
+                let before = summary.calls_and_tokens();
+                summary.end(record);
+                (summary.outcome, summary.is_running, summary.node) = (Some(*outcome), false, None);
+                if !detail.is_empty() || *outcome != Outcome::Skipped {
+                    summary.detail = detail.as_str().into();
+                }
+                summary.output = output.clone().map(Box::new);
+                let after = summary.calls_and_tokens();
+                self.totals.replace(before, after);
+            }
+            Record::Stopping { why } => {
+                self.stopping.get_or_insert_with(|| why.clone());
+            }
+            Record::RunEnded { exit, counts, wall_ms, worked_ms, waited_ms, overhead_us } => {
+                (self.exit, self.counts, self.ended) = (Some(*exit), *counts, Some(at));
+                (self.totals.wall_ms, self.totals.worked_ms) = (*wall_ms, *worked_ms);
+                (self.waited_ms, self.overhead_us) = (*waited_ms, *overhead_us);
+                self.state = RunState::Finished;
+            }
+            Record::Spawned { .. }
+            | Record::Connected { .. }
+            | Record::Checkpointed { .. }
+            | Record::Pool { .. }
+            | Record::Asked { .. }
+            | Record::Killed { .. } => {}
+        }
+    }
+
+    /// What the run did to its items.
+    pub fn work(&self) -> Work {
+        Work { realm: Realm::of(self.mock), name: self.work.clone() }
+    }
+
+    /// The name people see of an item.
+    pub fn label(&self, item: &ItemSummary) -> String {
+        item.id.label(&self.prefix)
+    }
+
+    /// The item called so by its id or its label.
+    pub fn find(&self, name: &str) -> Option<&ItemSummary> {
+        let by_id =
+            ItemId::new(name).ok().and_then(|id| self.index.get(&id)).map(|i| &self.items[*i as usize]);
+        by_id.or_else(|| self.items.iter().find(|item| self.label(item) == name))
+    }
+
+    /// Time saved against one item after the other: what all attempts took without their waits for quota, less the
+    /// run's own time. Waits are left out because one worker alone would wait less; so this is rather too little.
+    pub fn saved_ms(&self) -> u64 {
+        self.totals.worked_ms.saturating_sub(self.waited_ms).saturating_sub(self.totals.wall_ms)
+    }
+
+    /// What of the workers' time was the supervisor's own doing.
+    pub fn overhead_percent(&self) -> f64 {
+        if self.totals.worked_ms == 0 {
+            return 0.0;
+        }
+        // Microseconds over milliseconds, times a hundred; kept to the two decimals that are shown.
+        let percent = self.overhead_us as f64 / (self.totals.worked_ms as f64 * 10.0);
+        (percent * 100.0).round() / 100.0
+    }
+
+    /// Writes `summary.json`, whole or not at all.
+    pub fn write(&self, run: &RunDir) -> Result<(), StoreError> {
+        let path = run.summary();
+        write_atomic(&path, |file| {
+            serde_json::to_writer_pretty(&mut *file, self)
+                .map_err(|e| StoreError::writing(&path)(e.into()))?;
+            file.write_all(b"\n").map_err(StoreError::writing(&path))
+        })
+    }
+
+    /// Gives what had no outcome when the run was killed the one it has for the next run.
+    fn end_killed(&mut self) {
+        self.ended = Some(self.last);
+        for item in self.items.iter_mut().filter(|item| item.outcome.is_none()) {
+            let outcome = if item.attempts > 0 { Outcome::Interrupted } else { Outcome::NotStarted };
+            if item.is_running {
+                item.detail = "the run was killed".into();
+            }
+            (item.outcome, item.is_running) = (Some(outcome), false);
+            self.counts.add(outcome);
+        }
+    }
+
+    fn item(&mut self, id: &ItemId) -> &mut ItemSummary {
+        let place = match self.index.get(id) {
+            Some(place) => *place,
+            None => {
+                let place = u32::try_from(self.items.len()).unwrap_or(u32::MAX);
+                self.items.push(ItemSummary::new(id.clone()));
+                self.index.insert(id.clone(), place);
+                place
+            }
+        };
+        &mut self.items[place as usize]
+    }
+}
+
+/// The summary of a run, whatever its state: from `summary.json` where it has ended and wrote one, else from the
+/// journal. Writes nothing.
+pub fn load(run: &RunDir) -> Result<RunSummary, StoreError> {
+    // Asked before reading: a run that ends meanwhile is then shown as running once more, not as killed.
+    let live = run.live_pid();
+    if live.is_none()
+        && let Some(summary) = read_summary(run)
+    {
+        return Ok(summary);
+    }
+    let (mut summary, _) = fold_journal(run)?;
+    if summary.state != RunState::Finished {
+        summary.state = if live.is_some() { RunState::Running } else { RunState::Killed };
+        summary.totals.wall_ms =
+            u64::try_from(summary.last.duration_since(summary.started).as_millis()).unwrap_or(0);
+        if live.is_none() {
+            summary.end_killed();
+        }
+    }
+    Ok(summary)
+}
+
+/// Folds a run's journal from its beginning, and says what of it could not be read.
+pub fn fold_journal(run: &RunDir) -> Result<(RunSummary, Flaws), StoreError> {
+    let mut reader = JournalReader::open(&run.journal())?;
+    let mut summary = RunSummary::default();
+    for entry in reader.by_ref() {
+        let entry = entry?;
+        summary.fold(&entry.record, entry.at);
+    }
+    if summary.run.is_empty() {
+        return Err(StoreError::Headless { path: run.journal() });
+    }
+    Ok((summary, reader.flaws()))
+}
+
+/// A `summary.json` that is missing, damaged or another run's is passed over: the journal has it all.
+fn read_summary(run: &RunDir) -> Option<RunSummary> {
+    let file = File::open(run.summary()).ok()?;
+    let summary: RunSummary = serde_json::from_reader(BufReader::new(file)).ok()?;
+    (summary.run == run.id().as_str() && summary.state != RunState::Running).then_some(summary)
+}
+
+impl ItemSummary {
+    fn new(id: ItemId) -> ItemSummary {
+        ItemSummary {
+            id,
+            outcome: None,
+            plan: None,
+            node: None,
+            attempts: 0,
+            is_running: false,
+            wall_ms: 0,
+            waited_ms: 0,
+            calls: 0,
+            retries: 0,
+            tokens_in: 0,
+            tokens_out: 0,
+            detail: Box::default(),
+            output: None,
+        }
+    }
+
+    /// How it stands, in one word.
+    pub fn word(&self) -> &'static str {
+        match self.outcome {
+            Some(outcome) => outcome.word(),
+            None if self.is_running => "running",
+            None if self.attempts > 0 => "to-retry",
+            None => "queued",
+        }
+    }
+
+    fn calls_and_tokens(&self) -> [u64; 4] {
+        [self.calls.into(), self.retries.into(), self.tokens_in, self.tokens_out]
+    }
+
+    /// Takes the sums of an `ItemEnded`, which are those of the whole run.
+    fn end(&mut self, record: &Record) {
+        if let Record::ItemEnded {
+            attempts, wall_ms, waited_ms, calls, retries, tokens_in, tokens_out, ..
+        } = record
+        {
+            (self.attempts, self.wall_ms, self.waited_ms) = (*attempts, *wall_ms, *waited_ms);
+            (self.calls, self.retries) = (*calls, *retries);
+            (self.tokens_in, self.tokens_out) = (*tokens_in, *tokens_out);
+        }
+    }
+}
+
+impl Totals {
+    fn replace(&mut self, before: [u64; 4], after: [u64; 4]) {
+        let sums = [&mut self.calls, &mut self.retries, &mut self.tokens_in, &mut self.tokens_out];
+        for (sum, (before, after)) in sums.into_iter().zip(before.into_iter().zip(after)) {
+            *sum = sum.saturating_sub(before).saturating_add(after);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use proptest::prelude::*;
+
+    use super::super::journal_reader::Entry;
+    use super::super::testing::{
+        at, attempt, attempt_ended, ended, id, planned, returned, sample_run, started, state, write_run,
+    };
+    use super::*;
+
+    const RUN: &str = "2026-11-21T05-14-49Z-7f3a";
+
+    fn fold(entries: &[Entry]) -> RunSummary {
+        let mut summary = RunSummary::default();
+        entries.iter().for_each(|entry| summary.fold(&entry.record, entry.at));
+        summary
+    }
+
+    #[test]
+    fn a_finished_run_has_its_sums() {
+        let summary = fold(&sample_run(RUN, 3));
+        assert_eq!((summary.state, summary.exit), (RunState::Finished, Some(1)));
+        assert_eq!((summary.counts.approved, summary.counts.failed), (2, 1));
+        let expected = Totals {
+            wall_ms: 3000,
+            worked_ms: 5000,
+            attempts: 3,
+            calls: 6,
+            retries: 3,
+            tokens_in: 6000,
+            tokens_out: 1200,
+        };
+        assert_eq!(summary.totals, expected);
+        assert_eq!(summary.saved_ms(), 5000 - 800 - 3000);
+        assert!((summary.overhead_percent() - 0.02).abs() < 1e-9);
+        assert_eq!(summary.find("LLD-2"), summary.find("2"));
+        assert_eq!(summary.find("2").unwrap().outcome, Some(Outcome::Failed));
+        assert_eq!(summary.find("7"), None);
+    }
+
+    #[test]
+    fn an_item_that_runs_shows_what_is_known_so_far() {
+        let entries = [
+            started(RUN, 2),
+            planned("1", PlanAction::Run),
+            planned("2", PlanAction::Run),
+            attempt("1", 1),
+            returned("1", 1, 1, "ok"),
+            attempt_ended("1", 1, 1),
+            attempt("2", 1),
+        ];
+        let entries = entries.map(|record| Entry { at: at(0), record });
+        let summary = fold(&entries);
+        assert_eq!(summary.items.iter().map(ItemSummary::word).collect::<Vec<_>>(), ["to-retry", "running"]);
+        assert_eq!(summary.find("1").unwrap().calls, 1);
+        assert_eq!(summary.totals.tokens_in, 1000);
+    }
+
+    #[test]
+    fn a_run_is_running_while_it_is_locked_and_killed_when_it_wrote_no_end() {
+        let (_dir, state) = state();
+        let mut entries = sample_run(RUN, 2);
+        entries.truncate(entries.len() - 2);
+        let (run, lock) = write_run(&state, RUN, &entries);
+        let running = load(&run).unwrap();
+        assert_eq!((running.state, running.ended), (RunState::Running, None));
+        drop(lock);
+        let killed = load(&run).unwrap();
+        assert_eq!((killed.state, killed.ended), (RunState::Killed, entries.last().map(|e| e.at)));
+        assert_eq!((killed.counts.approved, killed.counts.interrupted), (1, 1));
+        assert_eq!(killed.totals.wall_ms, (entries.len() as u64 - 1) * 100);
+        assert!(!run.summary().exists());
+        killed.write(&run).unwrap();
+        fs::remove_file(run.journal()).unwrap();
+        assert_eq!(load(&run).unwrap(), killed, "summary.json says the same");
+    }
+
+    #[test]
+    fn a_damaged_summary_is_passed_over() {
+        let (_dir, state) = state();
+        let (run, lock) = write_run(&state, RUN, &sample_run(RUN, 2));
+        drop(lock);
+        let good = load(&run).unwrap();
+        let other = fold(&sample_run("2026-11-21T05-14-49Z-0000", 1));
+        for damaged in [String::new(), "{".into(), "[]".into(), serde_json::to_string(&other).unwrap()] {
+            fs::write(run.summary(), damaged).unwrap();
+            assert_eq!(load(&run).unwrap(), good);
+        }
+    }
+
+    #[test]
+    fn a_journal_without_its_first_line_is_said_so() {
+        let (_dir, state) = state();
+        let (run, _lock) = write_run(&state, RUN, &sample_run(RUN, 2)[1..]);
+        assert!(matches!(load(&run), Err(StoreError::Headless { .. })));
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Entry>> {
+        let outcomes = [Outcome::Approved, Outcome::TimedOut, Outcome::Skipped, Outcome::Interrupted];
+        let step = (1..5_u8, 0..6_u8, proptest::sample::select(outcomes.to_vec()), 0..10_000_i64);
+        let step = step.prop_map(|(item, kind, outcome, ms)| {
+            let item = item.to_string();
+            let record = match kind {
+                0 => planned(&item, PlanAction::Resume),
+                1 => attempt(&item, 2),
+                2 => returned(&item, 1, 1, "transient"),
+                3 => attempt_ended(&item, 1, 0),
+                4 => Record::Stopping { why: "SIGINT\n\u{1b}[2J\"".into() },
+                _ => ended(&item, outcome),
+            };
+            Entry { at: at(ms), record }
+        });
+        proptest::collection::vec(step, 0..40)
+    }
+
+    proptest! {
+        /// Through the journal's bytes, and through `summary.json`, nothing changes.
+        #[test]
+        fn what_is_folded_live_equals_what_is_read(steps in steps()) {
+            let (_dir, state) = state();
+            let mut entries = vec![Entry { at: at(0), record: started(RUN, 4) }];
+            entries.extend(steps);
+            let live = fold(&entries);
+            let (run, _lock) = write_run(&state, RUN, &entries);
+            let (read, flaws) = fold_journal(&run).unwrap();
+            prop_assert_eq!(&read, &live);
+            prop_assert_eq!(flaws, Flaws::default());
+            let json = serde_json::to_string(&live).unwrap();
+            let mut again: RunSummary = serde_json::from_str(&json).unwrap();
+            (again.planned, again.last) = (live.planned, live.last);
+            prop_assert_eq!(&again, &live);
+            prop_assert_eq!(serde_json::to_string(&again).unwrap(), json);
+            prop_assert_eq!(again.find("LLD-3").map(|item| &item.id), live.find("3").map(|item| &item.id));
+            prop_assert!(live.find("3").is_none_or(|item| item.id == id("3")));
+        }
+    }
+}
