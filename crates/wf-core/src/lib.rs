@@ -12,6 +12,7 @@ pub mod credentials;
 mod event;
 mod item;
 mod record;
+pub mod resume;
 mod retry;
 mod shutdown;
 mod supervisor;

@@ -8,6 +8,7 @@ mod duration;
 mod exit;
 mod items;
 mod keys;
+mod plan;
 mod run;
 mod store;
 

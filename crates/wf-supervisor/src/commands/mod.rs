@@ -6,6 +6,7 @@ pub mod init;
 pub mod keys;
 pub mod list;
 pub mod logs;
+pub mod plan;
 pub mod review_verdict;
 pub mod run;
 pub mod show;
