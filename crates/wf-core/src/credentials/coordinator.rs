@@ -92,7 +92,8 @@ impl CredentialCoordinator {
             out.push(Decision::Denied { who, call, cause: DenyCause::NoSuchProvider(request.provider) });
             return Asked::Accepted;
         };
-        let (mut aside, mut is_retry, mut waited, mut avoid) = (None, false, Duration::ZERO, Vec::new());
+        let (mut aside, mut is_retry, mut refusals) = (None, false, 0);
+        let (mut waited, mut avoid) = (Duration::ZERO, Vec::new());
         match self.calls.get((who, call)) {
             None if !self.calls.has_room(who) => return Asked::TooMany,
             None => {}
@@ -108,6 +109,7 @@ impl CredentialCoordinator {
                     Whereabouts::Refused(Next::Line) => {}
                 }
                 is_retry = known.attempts > 0;
+                refusals = known.limited;
                 waited = known.waited;
                 avoid.clone_from(&known.refused_keys);
             }
@@ -122,6 +124,7 @@ impl CredentialCoordinator {
             tokens: if request.whole_attempt { 0 } else { request.tokens },
             share: request.share,
             is_retry,
+            refusals,
             avoid,
             since: now,
             deadline: now + self.policy.max_wait.saturating_sub(waited),

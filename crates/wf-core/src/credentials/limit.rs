@@ -6,6 +6,9 @@ use super::bucket::Rate;
 const OF_MEASURED: f64 = 0.97;
 /// One lesson halves the rate at most: a count of the last minute is low, too, when there was little to do.
 const LOWEST_OF_CURRENT: f64 = 0.5;
+/// By which share of itself a learned rate grows within a minute of full use: in the first minute, and at most.
+const FIRST_STEP: f64 = 0.01;
+const LARGEST_STEP: f64 = 0.2;
 /// Fewer accepted calls than this teach nothing of a rate.
 const LEAST_ACCEPTED: u64 = 5;
 
@@ -13,8 +16,8 @@ const LEAST_ACCEPTED: u64 = 5;
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Learned {
     per_minute: f64,
-    /// Refusals it was learned from: the more, the smaller the steps up.
-    lessons: u32,
+    /// Units accepted since.
+    accepted: f64,
 }
 
 /// One per-minute limit of a quota group for a model.
@@ -67,7 +70,7 @@ impl Limit {
     /// What an earlier run learned.
     pub(super) fn restore(&mut self, per_minute: f64) {
         if per_minute.is_finite() && per_minute >= 1.0 {
-            self.learned = Some(Learned { per_minute, lessons: 2 });
+            self.learned = Some(Learned { per_minute, accepted: 0.0 });
         }
     }
 
@@ -76,26 +79,23 @@ impl Limit {
     pub(super) fn refused_although_paced(&mut self, accepted: u64, whole: bool) {
         let current =
             self.learned.map(|l| l.per_minute).or(self.told().map(|n| n as f64 * super::bucket::SHARE));
-        if accepted < LEAST_ACCEPTED || (!whole && current.is_some()) {
-            return;
-        }
         let measured = accepted as f64 * OF_MEASURED;
         let floor = current.map_or(0.0, |c| c * LOWEST_OF_CURRENT);
+        if accepted < LEAST_ACCEPTED || (!whole && measured < floor) {
+            return;
+        }
         let ceiling = current.unwrap_or(f64::MAX);
-        let lessons = self.learned.map_or(0, |l| l.lessons) + 1;
-        self.learned = Some(Learned { per_minute: measured.clamp(floor, ceiling).max(1.0), lessons });
+        self.learned = Some(Learned { per_minute: measured.clamp(floor, ceiling).max(1.0), accepted: 0.0 });
     }
 
-    /// `units` were accepted: a learned rate creeps up with use, by a share per minute of full use that becomes smaller
-    /// with each lesson, until what was told is reached again.
+    /// `units` were accepted: a learned rate creeps up with use until what was told is reached again. It begins with a
+    /// hundredth per minute of full use and doubles that every minute, so a rate that was nearly right is seldom
+    /// refused and one that was far too low is soon left behind.
     pub(super) fn accepted(&mut self, units: u64) {
         let Some(learned) = &mut self.learned else { return };
-        let share = match learned.lessons {
-            0 | 1 => 0.20,
-            2 => 0.05,
-            _ => 0.02,
-        };
-        learned.per_minute += units as f64 * share;
+        let minutes = learned.accepted / learned.per_minute;
+        learned.accepted += units as f64;
+        learned.per_minute += units as f64 * (FIRST_STEP * minutes.exp2()).min(LARGEST_STEP);
         let reached = learned.per_minute;
         if self.told().is_some_and(|told| reached >= told as f64 * super::bucket::SHARE) {
             self.learned = None;
@@ -123,11 +123,11 @@ mod tests {
         let mut limit = Limit::configured(Some(100));
         limit.refused_although_paced(75, true);
         assert_eq!(limit.learned(), Some(72.75));
-        for _ in 0..60 {
+        for _ in 0..73 {
             limit.accepted(1);
         }
-        assert_eq!(limit.expected(), Some(84));
-        for _ in 0..100 {
+        assert_eq!(limit.expected(), Some(73), "a hundredth in the first minute");
+        for _ in 0..400 {
             limit.accepted(1);
         }
         assert_eq!((limit.learned(), limit.expected()), (None, Some(100)));

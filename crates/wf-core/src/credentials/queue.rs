@@ -15,11 +15,13 @@ pub(super) struct WaiterId(u64);
 /// unless that has waited so much longer. Nobody is overtaken by calls asked for later than this.
 const WORTH_OF_PROGRESS: Duration = Duration::from_secs(600);
 
-/// A place in the line: repetitions of calls already admitted first, then by time of asking moved back by progress.
+/// A place in the line: repetitions of calls already admitted first, among them those refused least, lest one call be
+/// the first after every block and use up its attempts; then by time of asking moved back by progress.
 /// Because everyone ages alike, the order of two calls never changes and a sorted set can hold them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     is_new: bool,
+    refusals: u32,
     turn: Time,
     id: WaiterId,
 }
@@ -36,6 +38,8 @@ pub(super) struct Waiter {
     pub(super) share: u16,
     /// Whether it was admitted before.
     pub(super) is_retry: bool,
+    /// How often a quota refused it.
+    pub(super) refusals: u32,
     /// Keys that refused it.
     pub(super) avoid: Vec<KeyIndex>,
     pub(super) since: Time,
@@ -76,7 +80,8 @@ impl Queue {
 
     fn place(id: WaiterId, waiter: &Waiter) -> Place {
         let handicap = WORTH_OF_PROGRESS * u32::from(waiter.share.min(1000)) / 1000;
-        Place { is_new: !waiter.is_retry, turn: waiter.since + handicap, id }
+        let (is_new, refusals) = (!waiter.is_retry, waiter.refusals);
+        Place { is_new, refusals, turn: waiter.since + handicap, id }
     }
 
     /// Takes a call in: into the line, or aside first.
@@ -206,6 +211,7 @@ mod tests {
             tokens: 1,
             share,
             is_retry,
+            refusals: 0,
             avoid: Vec::new(),
             since: Time::from_millis(at_s * 1000),
             deadline: Time::from_millis(1_000_000),

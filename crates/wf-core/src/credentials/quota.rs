@@ -20,6 +20,10 @@ const LONGEST_HINT: Duration = Duration::from_secs(400 * 24 * 3600);
 const UNKNOWN_START: u32 = 8;
 /// A ramp this wide is none.
 const RAMP_END: u32 = 64;
+/// Where requests are paced, one answered call is proof enough, and pacing sees to the rest. Doubling all the same cost
+/// four hundredths of the makespan with wrong limits (1.23 instead of 1.19 of the bound; 48 workflows, 25 calls each, four
+/// groups) and saved not one refusal.
+const PACED_RAMP_END: u32 = 2;
 
 /// What a lease is wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -243,7 +247,8 @@ impl Quota {
         self.tokens_limit.accepted(used);
         if ticket.epoch == self.epoch {
             self.bare = 0;
-            self.ramp = self.ramp.map(|at_once| at_once + 1).filter(|at_once| *at_once < RAMP_END);
+            let end = if self.requests.is_some() { PACED_RAMP_END } else { RAMP_END };
+            self.ramp = self.ramp.map(|at_once| at_once + 1).filter(|at_once| *at_once < end);
         }
         if probe {
             // The proof that lets a block end early.

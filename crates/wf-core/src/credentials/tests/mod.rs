@@ -1,8 +1,11 @@
 //! Tests of the coordinator as a whole: what one sees at its counter.
 
 mod leases;
+mod observer;
 mod refusals;
 mod restart;
+mod simulation;
+mod world;
 
 use std::time::Duration;
 
