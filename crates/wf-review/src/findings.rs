@@ -1,0 +1,403 @@
+//! Collects the findings of a tier from its lines.
+
+/// Words that begin a statement that there is nothing.
+const NOTHING: [&str; 14] = [
+    "0",
+    "clean",
+    "clear",
+    "fine",
+    "na",
+    "no",
+    "none",
+    "nothing",
+    "ok",
+    "okay",
+    "pass",
+    "passed",
+    "satisfied",
+    "zero",
+];
+
+/// What such a statement may go on with and still say no more than that.
+const NOTHING_MORE: [&str; 39] = [
+    "1",
+    "2",
+    "3",
+    "additional",
+    "all",
+    "at",
+    "blocking",
+    "concerns",
+    "critical",
+    "detected",
+    "findings",
+    "finding",
+    "found",
+    "further",
+    "here",
+    "high",
+    "identified",
+    "in",
+    "issue",
+    "issues",
+    "items",
+    "major",
+    "new",
+    "noted",
+    "observed",
+    "open",
+    "outstanding",
+    "priority",
+    "problems",
+    "remain",
+    "remaining",
+    "significant",
+    "suggestions",
+    "that",
+    "this",
+    "tier",
+    "time",
+    "to",
+    "report",
+];
+
+/// Words that take a "nothing" back.
+const CONTRAST: [&str; 9] =
+    ["although", "apart", "besides", "but", "except", "however", "still", "though", "unless"];
+
+/// Words of headings: a label made of them alone says nothing itself.
+const CATEGORIES: [&str; 47] = [
+    "1",
+    "2",
+    "3",
+    "and",
+    "architecture",
+    "be",
+    "before",
+    "blocking",
+    "compliance",
+    "cost",
+    "critical",
+    "design",
+    "documentation",
+    "finding",
+    "findings",
+    "first",
+    "fix",
+    "fixed",
+    "have",
+    "high",
+    "implementation",
+    "issue",
+    "issues",
+    "legal",
+    "maintainability",
+    "merge",
+    "must",
+    "nice",
+    "observability",
+    "of",
+    "performance",
+    "priority",
+    "privacy",
+    "proceeding",
+    "quality",
+    "recommended",
+    "required",
+    "safety",
+    "security",
+    "should",
+    "suggestion",
+    "suggestions",
+    "testability",
+    "testing",
+    "the",
+    "tier",
+    "to",
+];
+
+/// A text in one line without emphasis and without a box in front.
+pub(crate) fn plain(text: &str) -> String {
+    let text = crate::boxes::boxes(text).first().map_or(text, |_| after_box(text));
+    let mut line = String::with_capacity(text.len());
+    for word in text.split_whitespace() {
+        let bare = word.replace("**", "");
+        if !bare.is_empty() {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(&bare);
+        }
+    }
+    line
+}
+
+fn after_box(text: &str) -> &str {
+    text.find([']', '☑', '☒', '☐']).map_or(text, |at| {
+        let mark = text[at..].chars().next().map_or(0, char::len_utf8);
+        &text[at + mark..]
+    })
+}
+
+fn words(text: &str) -> impl Iterator<Item = String> + '_ {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
+}
+
+/// Whether a text says that there is nothing: "No issues found", "None", "Security: n/a", or no word at all.
+pub(crate) fn is_none(text: &str) -> bool {
+    says_nothing(text)
+        || text.split_once(':').is_some_and(|(title, rest)| title.len() <= 60 && says_nothing(rest))
+}
+
+fn says_nothing(text: &str) -> bool {
+    let text = text.replace("n/a", "na").replace("N/A", "na");
+    // The first sentence says it; what follows may only explain.
+    let end = text.find(['.', ';', '(', '—', '–']).or_else(|| text.find(" - ")).unwrap_or(text.len());
+    let (head, rest) = text.split_at(end);
+    let mut head = words(head);
+    let Some(first) = head.next() else { return !text.contains(char::is_alphanumeric) };
+    NOTHING.contains(&first.as_str())
+        && head.all(|word| NOTHING_MORE.contains(&word.as_str()))
+        && !words(rest).any(|word| CONTRAST.contains(&word.as_str()))
+}
+
+/// Whether a text is made of headings' words alone.
+pub(crate) fn is_category(text: &str) -> bool {
+    words(text).all(|word| CATEGORIES.contains(&word.as_str()))
+}
+
+/// The findings of one tier. What is neither a list item, nor a row of a table, nor begins with a title in bold is prose
+/// and no finding: nothing tells praise from blame in it.
+#[derive(Default)]
+pub(crate) struct Collector {
+    findings: Vec<String>,
+    item: Option<Item>,
+    after_blank: bool,
+    table_rows: usize,
+}
+
+struct Item {
+    indent: usize,
+    text: String,
+    /// Lines that belong to it: list items below it, and lines it goes on with.
+    below: Vec<Below>,
+    /// Begun by a title in bold instead of a list mark.
+    titled: bool,
+}
+
+struct Below {
+    text: String,
+    listed: bool,
+}
+
+impl Collector {
+    /// Takes a line of the tier.
+    pub(crate) fn line(&mut self, line: &str) {
+        let text = line.trim();
+        if text.is_empty() {
+            self.after_blank = true;
+            return;
+        }
+        let after_blank = std::mem::take(&mut self.after_blank);
+        let indent = line.len() - line.trim_start().len();
+        if text.starts_with('|') {
+            self.row(text);
+            return;
+        }
+        self.table_rows = 0;
+        if let Some(content) = list_item(text) {
+            match &mut self.item {
+                Some(item) if !item.titled && indent > item.indent => {
+                    item.below.push(Below { text: plain(content), listed: true });
+                }
+                _ => self.begin(indent, content, false),
+            }
+            return;
+        }
+        match &mut self.item {
+            Some(item) if !after_blank || indent > item.indent || (item.titled && item.below.is_empty()) => {
+                if begins_finding(text) && indent <= item.indent {
+                    self.begin(indent, text, true);
+                } else if let Some(Below { text: last, .. }) = item.below.last_mut() {
+                    last.push(' ');
+                    last.push_str(&plain(text));
+                } else {
+                    item.below.push(Below { text: plain(text), listed: false });
+                }
+            }
+            _ => {
+                self.end_item();
+                if begins_finding(text) {
+                    self.begin(indent, text, true);
+                }
+            }
+        }
+    }
+
+    /// Takes what stands in the heading's own line.
+    pub(crate) fn content(&mut self, text: &str) {
+        self.end_item();
+        let text = plain(text.trim_start_matches(|c: char| !c.is_alphanumeric() && c != '['));
+        if !is_none(&text) && !is_category(&text) {
+            self.findings.push(text);
+        }
+    }
+
+    /// A heading inside of the tier, or the tier's end.
+    pub(crate) fn end_item(&mut self) {
+        self.table_rows = 0;
+        let Some(item) = self.item.take() else { return };
+        let (listed, continued): (Vec<_>, Vec<_>) = item.below.into_iter().partition(|below| below.listed);
+        let rest: Vec<&str> = listed.iter().map(|b| b.text.as_str()).filter(|text| !is_none(text)).collect();
+        let more: Vec<&str> = continued.iter().map(|b| b.text.as_str()).collect();
+        let title_only = item.text.ends_with(':') || is_category(&item.text) || item.titled;
+        if is_none(&item.text) && !more.iter().any(|text| contrasts(text)) {
+            // "No issues found", and below it one nevertheless.
+            self.findings.extend(rest.into_iter().map(str::to_owned));
+        } else if title_only && listed.is_empty() && more.is_empty() && is_category(&item.text) {
+            // A category without a word about it.
+        } else if title_only
+            && rest.is_empty()
+            && more.iter().all(|text| is_none(text))
+            && !(listed.is_empty() && more.is_empty())
+        {
+            // A category in which there is nothing.
+        } else {
+            self.findings.push([vec![item.text.as_str()], more, rest].concat().join(" "));
+        }
+    }
+
+    /// All findings so far.
+    pub(crate) fn finish(mut self) -> Vec<String> {
+        self.end_item();
+        self.findings
+    }
+
+    fn begin(&mut self, indent: usize, content: &str, titled: bool) {
+        // A title in bold over a list is a category; what is wrong in it is in the list.
+        if self
+            .item
+            .as_ref()
+            .is_some_and(|item| item.titled && item.below.is_empty() && !titled && is_title(&item.text))
+        {
+            self.item = None;
+        }
+        self.end_item();
+        self.item = Some(Item { indent, text: plain(content), below: Vec::new(), titled });
+    }
+
+    /// A row of a table: the first two are its head.
+    fn row(&mut self, text: &str) {
+        if self.table_rows == 0 {
+            self.end_item();
+        }
+        self.table_rows += 1;
+        if self.table_rows <= 2 {
+            return;
+        }
+        let cells =
+            text.trim_matches('|').split('|').map(plain).filter(|cell| cell.contains(char::is_alphanumeric));
+        let cells: Vec<_> = cells.collect();
+        let numbering = |cell: &String| cell.bytes().all(|b| b.is_ascii_digit());
+        if !cells.iter().all(|cell| is_none(cell) || numbering(cell)) {
+            self.findings.push(cells.join(": "));
+        }
+    }
+}
+
+/// Whether a line outside of a list begins a finding: with a title in bold, or with a box.
+fn begins_finding(text: &str) -> bool {
+    text.starts_with("**") || !crate::boxes::boxes(text).is_empty()
+}
+
+/// A title without a text after it.
+fn is_title(text: &str) -> bool {
+    text.split_once(':').is_none_or(|(_, rest)| rest.trim().is_empty())
+}
+
+fn contrasts(text: &str) -> bool {
+    words(text).any(|word| CONTRAST.contains(&word.as_str()))
+}
+
+/// The content of a list item: `- a`, `* a`, `+ a`, `• a`, `1. a`, `2) a`.
+pub(crate) fn list_item(text: &str) -> Option<&str> {
+    let bullet = text.strip_prefix(['-', '*', '+', '•']);
+    let numbered = || {
+        let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        if (1..=3).contains(&digits) { text[digits..].strip_prefix(['.', ')']) } else { None }
+    };
+    let content = bullet.or_else(numbered)?;
+    (content.is_empty() || content.starts_with(char::is_whitespace)).then(|| content.trim_start())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_said_in_many_ways_but_not_by_any_sentence() {
+        for text in [
+            "",
+            "—",
+            "✅",
+            "No issues found",
+            "**No issues found.**",
+            "no blocking issues found",
+            "None.",
+            "N/A",
+            "n/a (local only)",
+            "Security: None",
+            "**Cost:** No issues found. Everything runs locally.",
+            "No Tier 1 issues identified - the design is local",
+            "0 issues",
+            "Nothing to report",
+            "Passed",
+        ] {
+            assert!(is_none(text), "{text}");
+        }
+        for text in [
+            "None of the endpoints checks who calls",
+            "No rate limit on the public endpoint",
+            "No issues found, but the key is logged",
+            "No issues found. However, the key is logged",
+            "Nothing stops a loop",
+            "Security: no validation",
+            "Key is logged",
+            "no",
+        ] {
+            // "no" alone is vocabulary, and says nothing.
+            assert_eq!(is_none(text), text == "no", "{text}");
+        }
+    }
+
+    #[test]
+    fn a_tier_in_every_shape() {
+        let cases: [(&str, &[&str]); 14] = [
+            ("- [ ] **Key:** it is\n  logged\n- [x] No issues found", &["Key: it is logged"]),
+            ("* one\n+ two\n1. three\n• four", &["one", "two", "three", "four"]),
+            (
+                "- **Security**\n  - No issues found\n- **Cost**\n  - unbounded\n  - slow",
+                &["Cost unbounded slow"],
+            ),
+            ("- No issues found\n  - but a loop", &["but a loop"]),
+            ("**Key:** it is logged\n\n**Loop:** no bound", &["Key: it is logged", "Loop: no bound"]),
+            ("**Security**\n- No issues found\n**Cost**\n- unbounded", &["unbounded"]),
+            ("**Security**\nNo issues found.\n\n**Cost**\n\nNone.", &[]),
+            ("**The key is logged**\n\nIt must not be.", &["The key is logged It must not be."]),
+            ("**The key is logged**", &["The key is logged"]),
+            ("**Cost**\n\n**Legal**", &[]),
+            ("Some praise in a paragraph.\n\nMore of it.", &[]),
+            (
+                "| # | Issue | Severity |\n|---|---|---|\n| 1 | Key logged | high |\n| - | None | |",
+                &["1: Key logged: high"],
+            ),
+            ("[ ] **Key:** logged\n[ ] **Loop:** endless", &["Key: logged", "Loop: endless"]),
+            ("No blocking issues found. LLD is approved for implementation.", &[]),
+        ];
+        for (text, findings) in cases {
+            let mut collector = Collector::default();
+            text.lines().for_each(|line| collector.line(line));
+            assert_eq!(collector.finish(), findings, "{text:?}");
+        }
+    }
+}
