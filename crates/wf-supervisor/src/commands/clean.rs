@@ -203,7 +203,7 @@ mod tests {
         let (_dir, state, _lock) = five();
         let before = facts(&History::peek(&state).unwrap());
         // Killed once in the middle of the archive's line, and once between the rename and the removal.
-        let line = fs::read(state.find_run(Some("0001")).unwrap().journal()).unwrap();
+        let line = fs::read(state.find_run(Some("0002")).unwrap().journal()).unwrap();
         fs::write(state.archive(), &line[..line.len() - 30]).unwrap();
         let doomed = state.runs().join(".wf-tmp-deleted-2026-10-01T05-14-49Z-0000");
         fs::create_dir(&doomed).unwrap();

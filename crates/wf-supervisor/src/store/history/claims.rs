@@ -9,7 +9,6 @@ use serde::de::value::{Error as WordError, StrDeserializer};
 use wf_core::{ItemId, Outcome, OutputRef};
 
 use super::super::StoreError;
-use super::super::layout::StateDir;
 use super::super::run_dir::RunId;
 use super::super::work::Work;
 use super::{Claim, Failure, History, Holder, LastState, apply, rebuild};
@@ -25,17 +24,15 @@ impl History {
         items: &[ItemId],
     ) -> Result<Vec<Claim>, StoreError> {
         self.write(|transaction, state| {
-            rebuild::catch_up(transaction, state)?;
+            let live = rebuild::catch_up(transaction, state)?;
             let keys = apply::keys_of(transaction, run, work)?;
             transaction.execute("UPDATE runs SET pid = ?2 WHERE key = ?1", (keys.run, pid))?;
-            let holders = holders(transaction, state, keys.run)?;
+            let holders = holders(transaction, &live, keys.run)?;
             let mut take = transaction.prepare_cached(
                 "INSERT INTO claims (work, id, run) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
             )?;
             let mut holder_of =
                 transaction.prepare_cached("SELECT run FROM claims WHERE work = ?1 AND id = ?2")?;
-            let mut take_over =
-                transaction.prepare_cached("UPDATE claims SET run = ?3 WHERE work = ?1 AND id = ?2")?;
             let mut facts = Facts::new(transaction, keys.work)?;
             let mut claims = Vec::with_capacity(items.len());
             for item in items {
@@ -44,9 +41,6 @@ impl History {
                 if take.execute(place)? == 0 {
                     let key: i64 = holder_of.query_row((keys.work, item.as_str()), |row| row.get(0))?;
                     held = holders.get(&key).cloned();
-                    if held.is_none() {
-                        take_over.execute(place)?;
-                    }
                 }
                 claims.push(Claim { held, last: facts.of(item)? });
             }
@@ -94,8 +88,12 @@ impl History {
     }
 }
 
-/// The live runs, other than `own`, that hold claims.
-fn holders(connection: &Connection, state: &StateDir, own: i64) -> Result<HashMap<i64, Holder>, Failure> {
+/// The runs, other than `own`, that hold claims; all of them are among the live ones.
+fn holders(
+    connection: &Connection,
+    live: &HashMap<RunId, u32>,
+    own: i64,
+) -> Result<HashMap<i64, Holder>, Failure> {
     let mut statement = connection.prepare(
         "SELECT key, run, pid FROM runs WHERE key IN (SELECT DISTINCT run FROM claims) AND key <> ?1",
     )?;
@@ -106,10 +104,8 @@ fn holders(connection: &Connection, state: &StateDir, own: i64) -> Result<HashMa
     for row in rows {
         let (key, run, known_pid) = row?;
         let Some(run) = RunId::parse(&run) else { continue };
-        if let Some(pid) = state.run(&run).live_pid() {
-            let pid = if known_pid > 0 { known_pid } else { pid };
-            holders.insert(key, Holder { run, pid });
-        }
+        let pid = if known_pid > 0 { known_pid } else { live.get(&run).copied().unwrap_or(0) };
+        holders.insert(key, Holder { run, pid });
     }
     Ok(holders)
 }

@@ -1,7 +1,7 @@
 //! Making the index from the journals: all of it where it is missing, and the part a killed run did not write.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 use wf_core::Record;
@@ -31,6 +31,10 @@ pub(super) fn rebuild_file(state: &StateDir) -> Result<(), StoreError> {
         connection.close().map_err(|(_, e)| Failure::Database(e))
     };
     build().map_err(|failure| failure.at(&path))?;
+    // SQLite would take the log of the lost database for this one's.
+    for companion in ["-wal", "-shm", "-journal"] {
+        remove_if_there(&beside(&path, companion))?;
+    }
     temporary.persist(&path).map_err(|e| StoreError::writing(&path)(e.error))?;
     sync_directory(state.path())
 }
@@ -57,7 +61,7 @@ pub(super) fn peek(state: &StateDir) -> Result<History, StoreError> {
 fn copy_of(path: &Path) -> Result<Connection, Failure> {
     // A database in WAL mode cannot be opened for reading without its companion files; where nobody has it open there
     // are none, and they must not be made. `immutable` says that nobody writes.
-    let in_use = Path::new(&format!("{}-wal", path.display())).exists();
+    let in_use = beside(path, "-wal").exists();
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     let uri = format!("file:{}?{}", escaped(path), if in_use { "mode=ro" } else { "immutable=1" });
     let checked = Connection::open_with_flags(&uri, flags)?;
@@ -76,6 +80,20 @@ fn copy_of(path: &Path) -> Result<Connection, Failure> {
     }
     connection.execute("DETACH disk", [])?;
     Ok(connection)
+}
+
+/// A companion of the database, by what its name ends with.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+fn remove_if_there(path: &Path) -> Result<(), StoreError> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(StoreError::writing(path)(e)),
+        _ => Ok(()),
+    }
 }
 
 /// A path inside a `file:` URI.
@@ -117,9 +135,10 @@ fn fill(connection: &mut Connection, state: &StateDir) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Brings in what killed runs did not write here any more, and ends their claims. Cheap where there is none: a list of
+/// Brings in what killed runs did not write here any more, and ends their claims: those that are left belong to the
+/// runs it returns, which were alive when it looked, with their processes. Cheap where there is nothing to do: a list of
 /// the runs' directories, and one query.
-pub(super) fn catch_up(connection: &Connection, state: &StateDir) -> Result<(), Failure> {
+pub(super) fn catch_up(connection: &Connection, state: &StateDir) -> Result<HashMap<RunId, u32>, Failure> {
     let mut statement = connection.prepare("SELECT run, key, work, closed FROM runs")?;
     let rows = statement.query_map([], |row| {
         Ok((row.get::<_, String>(0)?, Keys { run: row.get(1)?, work: row.get(2)? }, row.get::<_, bool>(3)?))
@@ -129,6 +148,7 @@ pub(super) fn catch_up(connection: &Connection, state: &StateDir) -> Result<(), 
         let (run, keys, closed) = row?;
         open.insert(run, (!closed).then_some(keys));
     }
+    let mut live = HashMap::new();
     for id in state.run_ids()? {
         let run = state.run(&id);
         let known = match open.remove(id.as_str()) {
@@ -136,10 +156,9 @@ pub(super) fn catch_up(connection: &Connection, state: &StateDir) -> Result<(), 
             Some(known) => known,
             None => None,
         };
-        if run.live_pid().is_some() {
-            continue;
-        }
-        if let Some(keys) = replay(connection, &run, known)? {
+        if let Some(pid) = run.live_pid() {
+            live.insert(id, pid);
+        } else if let Some(keys) = replay(connection, &run, known)? {
             apply::close(connection, keys)?;
         }
     }
@@ -147,7 +166,7 @@ pub(super) fn catch_up(connection: &Connection, state: &StateDir) -> Result<(), 
     for keys in open.into_values().flatten() {
         apply::close(connection, keys)?;
     }
-    Ok(())
+    Ok(live)
 }
 
 /// Applies a run's journal from its beginning. `None` where there is nothing to go by: no journal, or no first line and
@@ -203,7 +222,9 @@ impl History {
     /// Makes the index again from the journals and the archive, as if it had been missing. The pool's state is lost.
     /// No run may be live.
     pub fn rebuild(state: &StateDir) -> Result<History, StoreError> {
+        let lock = super::wait_for(&state.history_lock())?;
         rebuild_file(state)?;
+        drop(lock);
         History::open(state)
     }
 
@@ -229,6 +250,6 @@ impl History {
 
     /// Brings in what killed runs did not write here any more.
     pub fn catch_up(&mut self) -> Result<(), StoreError> {
-        self.write(|transaction, state| catch_up(transaction, state))
+        self.write(|transaction, state| catch_up(transaction, state).map(drop))
     }
 }

@@ -143,6 +143,34 @@ fn a_live_run_is_believed_although_the_clock_went_back() {
 }
 
 #[test]
+fn a_killed_run_is_believed_of_what_it_claimed_although_the_clock_went_back() {
+    let (_dir, state) = state();
+    let mut history = History::open(&state).unwrap();
+    history.record(&run(A), &later(sample_run(A, 2), 3_600_000)).unwrap();
+    let end = [started(B, 1), planned("2", PlanAction::Run), attempt("2", 1), ended("2", Outcome::Approved)];
+    let (_, lock) = write_run(&state, B, &entries(end));
+    history.claim(&run(B), 1, &lld(), &ids(&["2"])).unwrap();
+    drop(lock);
+    history.catch_up().unwrap();
+    assert_eq!(last(&history, "2").unwrap().run, run(B));
+    // What it did not claim was brought there by a later run, whatever the clock says.
+    assert_eq!(last(&history, "1").unwrap().run, run(A));
+}
+
+#[test]
+fn the_log_of_a_lost_database_is_not_taken_for_that_of_a_new_one() {
+    let (_dir, state) = state();
+    let mut lost = History::open(&state).unwrap();
+    lost.record(&run(A), &sample_run(A, 50)).unwrap();
+    assert!(state.path().join("history.db-wal").exists());
+    fs::remove_file(state.history_db()).unwrap();
+    // No journal knows of what only the lost database had.
+    assert_eq!(dump(&History::open(&state).unwrap()), [""; 0]);
+    drop(lost);
+    assert_eq!(dump(&History::open(&state).unwrap()), [""; 0]);
+}
+
+#[test]
 fn an_item_is_held_by_one_live_run() {
     let (_dir, state) = state();
     let (_, lock) = write_run(&state, A, &[]);
@@ -390,8 +418,10 @@ fn a_writer_that_cannot_keep_up_reads_the_journal_at_the_end() {
     }
     assert!(writer.is_behind(), "the queue holds less than {} records", all.len());
     blocker.execute_batch("COMMIT").unwrap();
-    let history = writer.finish().unwrap();
-    assert_eq!(dump(&history), dump(&History::rebuild(&state).unwrap()));
+    let kept = dump(&writer.finish().unwrap());
+    assert_eq!(kept.len(), 1 + 1000 + 1000);
+    drop(blocker);
+    assert_eq!(dump(&History::rebuild(&state).unwrap()), kept);
 }
 
 #[test]
@@ -505,6 +535,7 @@ proptest! {
         let kept = dump(&history);
         // The pid comes with a claim, and else with the first line.
         let kept: Vec<_> = kept.iter().map(|line| line.replace("Integer(4242)", "Integer(1)")).collect();
+        drop(history);
         rebuild::rebuild_file(&state).unwrap();
         let again = dump(&History::open(&state).unwrap());
         let again: Vec<_> = again.iter().map(|line| line.replace("Integer(4242)", "Integer(1)")).collect();
