@@ -42,6 +42,16 @@ impl From<std::io::Error> for Trouble {
     }
 }
 
+impl From<crate::store::StoreError> for Trouble {
+    fn from(error: crate::store::StoreError) -> Trouble {
+        if error.exit_code() == REFUSED {
+            Trouble::Refused(error.to_string())
+        } else {
+            Trouble::Broken(error.into())
+        }
+    }
+}
+
 /// Shorthand for a refusal in a sentence.
 pub fn refused<T>(sentence: impl Into<String>) -> Result<T, Trouble> {
     Err(Trouble::Refused(sentence.into()))

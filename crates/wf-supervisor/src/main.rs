@@ -1,5 +1,8 @@
 //! `wf-supervisor`: runs a list of items through a workflow, many at once, on one shared pool of API keys.
 
+#[cfg(not(unix))]
+compile_error!("wf-supervisor runs on Linux and macOS; Windows is not supported");
+
 mod cli;
 mod commands;
 mod config;
@@ -12,4 +15,195 @@ mod plan;
 mod run;
 mod store;
 
-fn main() {}
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{self, BufWriter, ErrorKind, IsTerminal as _, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use cli::value::ColorMode;
+use cli::{Cli, GlobalArgs, RunArgs, Verb};
+use commands::clean::CleanOptions;
+use commands::list::ListOptions;
+use commands::logs::LogsOptions;
+use commands::show::ShowOptions;
+use config::{Configuration, Environ, ProcessEnviron, Project};
+use exit::Trouble;
+use store::layout::{Location, StateDir};
+
+fn main() -> ExitCode {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let cli = match cli::parse(&args) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let mut out = BufWriter::new(io::stdout().lock());
+    let result = dispatch(&cli, &mut out).and_then(|code| {
+        out.flush()?;
+        Ok(code)
+    });
+    ExitCode::from(match result {
+        Ok(code) => code,
+        Err(trouble) if is_closed_pipe(&trouble) => exit::OK,
+        Err(trouble) => {
+            say(&format!("error: {trouble}"));
+            trouble.code()
+        }
+    })
+}
+
+/// What clap has to say: help on stdout with exit code 0, mistakes on stderr with 2.
+fn usage(error: &clap::Error) -> ExitCode {
+    // A closed pipe is no reason to panic, nor to say anything else.
+    let _ = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit::REFUSED))
+}
+
+fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<u8, Trouble> {
+    let environ = &ProcessEnviron;
+    let cwd = std::env::current_dir().context("the current directory cannot be found")?;
+    match &cli.verb {
+        Verb::Init => {
+            let named = cli.global.config.as_deref();
+            commands::init::init(named, &cwd, environ, out).map(|()| exit::OK)
+        }
+        Verb::Completions(args) => {
+            commands::completions::completions(args.shell, cli::command(), out)?;
+            Ok(exit::OK)
+        }
+        Verb::Man => {
+            commands::completions::man(cli::command(), out)?;
+            Ok(exit::OK)
+        }
+        Verb::ReviewVerdict(args) => Ok(commands::review_verdict::review_verdict(
+            &args.files,
+            args.json,
+            &mut io::stdin().lock(),
+            out,
+            &mut io::stderr().lock(),
+        )?),
+        verb => {
+            let project = Project::locate(&cli.global, environ, &cwd)?;
+            in_project(verb, &cli.global, project, environ, out)
+        }
+    }
+}
+
+/// The verbs that need to know where things are.
+fn in_project(
+    verb: &Verb,
+    global: &GlobalArgs,
+    project: Project,
+    environ: &dyn Environ,
+    out: &mut dyn Write,
+) -> Result<u8, Trouble> {
+    let location = location(&project);
+    let time_zone = jiff::tz::TimeZone::system();
+    match verb {
+        Verb::Run(args) => return run_verb(args, global, project, environ, out),
+        Verb::Keys(args) => {
+            let config = Configuration::load(project, environ)?;
+            // What runs know of the keys is kept from the next step on.
+            let standings = BTreeMap::new();
+            let ask: Option<commands::keys::Ask<'_>> =
+                if args.check { Some(&commands::keys::ask_provider) } else { None };
+            return commands::keys::keys(&config, environ, &standings, ask, args.json, out);
+        }
+        Verb::Workflows => {
+            commands::workflows::workflows(&Configuration::load(project, environ)?, environ, out)?;
+        }
+        Verb::List(args) => {
+            commands::list::list(&location, &ListOptions { json: args.json, time_zone }, out)?;
+        }
+        Verb::Show(args) => {
+            let options = ShowOptions {
+                run: args.run.clone(),
+                item: args.item.clone(),
+                json: args.json,
+                color: color(global, environ),
+                time_zone,
+            };
+            commands::show::show(&location, &options, out)?;
+        }
+        Verb::Logs(args) => {
+            let options = LogsOptions { item: args.item.clone(), run: args.run.clone(), follow: args.follow };
+            commands::logs::logs(&location, &options, &mut std::thread::sleep, out)?;
+        }
+        Verb::Clean(args) => {
+            let options = CleanOptions {
+                keep: args.keep.map(|n| n as usize),
+                older_than: args.older_than,
+                dry_run: args.dry_run,
+            };
+            commands::clean::clean(&location, &options, jiff::Timestamp::now(), out)?;
+        }
+        Verb::Init | Verb::Completions(_) | Verb::Man | Verb::ReviewVerdict(_) => {
+            unreachable!("dispatched before the project is looked for")
+        }
+    }
+    Ok(exit::OK)
+}
+
+fn location(project: &Project) -> Location {
+    let named: Option<PathBuf> = project.state_dir_was_named.then(|| project.state_dir.clone());
+    StateDir::locate(named.as_deref(), project.config_file.as_deref(), &project.cwd)
+}
+
+fn run_verb(
+    args: &RunArgs,
+    global: &GlobalArgs,
+    project: Project,
+    environ: &dyn Environ,
+    out: &mut dyn Write,
+) -> Result<u8, Trouble> {
+    let location = location(&project);
+    let config = Configuration::load(project, environ)?;
+    let settings = config.settings(args, environ)?;
+    if global.verbose > 0 {
+        settings.settings.iter().for_each(|setting| say(&setting.to_string()));
+    }
+    let gathered = plan::gather(&settings, args, io::stdin().lock())?;
+    if !global.quiet {
+        for warning in settings.warnings.iter().chain(&gathered.warnings) {
+            say(&format!("warning: {warning}"));
+        }
+    }
+    if !settings.dry_run {
+        return Err(anyhow::anyhow!("this build makes plans only: add --dry-run").into());
+    }
+    let plan = match location.open_existing() {
+        Some(state) => {
+            let past = plan::recorded::Recorded::peek(&state, &settings, &gathered.items)?;
+            plan::Plan::make(&settings, gathered.items, gathered.by_all, &past)
+        }
+        None => plan::Plan::make(&settings, gathered.items, gathered.by_all, &plan::NoPast),
+    };
+    commands::plan::render(&plan, args.json, out)?;
+    Ok(exit::OK)
+}
+
+/// Whether to colour what goes to stdout.
+fn color(global: &GlobalArgs, environ: &dyn Environ) -> bool {
+    match global.color {
+        Some(ColorMode::Always) => true,
+        Some(ColorMode::Never) => false,
+        Some(ColorMode::Auto) | None => {
+            io::stdout().is_terminal() && environ.get("NO_COLOR").is_none_or(|value| value.is_empty())
+        }
+    }
+}
+
+/// A line on stderr; when nobody reads it, nothing is lost that could be helped.
+fn say(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+fn is_closed_pipe(trouble: &Trouble) -> bool {
+    match trouble {
+        Trouble::Broken(error) => {
+            error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe)
+        }
+        Trouble::Refused(_) => false,
+    }
+}

@@ -2,8 +2,10 @@
 //!
 //! Reading only. `--dry-run` shows the plan, a run carries it out.
 
+pub mod recorded;
+
 use std::fs::File;
-use std::io::{self, ErrorKind, Read as _};
+use std::io::{self, BufRead, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
@@ -12,10 +14,12 @@ use wf_core::resume::{
 };
 use wf_core::{ItemId, PlanAction};
 
+use crate::cli::RunArgs;
 use crate::cli::value::WorkflowName;
 use crate::config::{InputSource, Settings, Work, WorkflowSettings};
+use crate::exit::{Trouble, refused};
 use crate::items::placeholders::shown;
-use crate::items::{ItemSpec, Pattern, command_fingerprint, workflow_fingerprint};
+use crate::items::{self, ItemSource, ItemSpec, Pattern, command_fingerprint, workflow_fingerprint};
 
 /// Calls one round of the revise loop can make: a draft, two rounds of mechanical findings, a review. Repeated calls
 /// after a refusal by the provider are the same call.
@@ -24,6 +28,47 @@ const CALLS_PER_ITERATION: u64 = 4;
 const TOKENS_PER_CALL: u64 = 15_000;
 /// Of these, what is not the input.
 const TOKENS_BESIDE_INPUT: u64 = 12_000;
+
+/// The items of a run, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gathered {
+    /// In order.
+    pub items: Vec<ItemSpec>,
+    /// Found by `--all`.
+    pub by_all: bool,
+    /// What people should know of them.
+    pub warnings: Vec<String>,
+}
+
+/// Reads the items a command line names. Everything is checked before anything starts; a refusal has exit code 2.
+pub fn gather(settings: &Settings, args: &RunArgs, stdin: impl BufRead) -> Result<Gathered, Trouble> {
+    let refuse = |error: items::ItemsError| Trouble::Refused(error.to_string());
+    if args.all {
+        return match &settings.work {
+            Work::Workflow(workflow) => match &workflow.input {
+                InputSource::File(pattern) => {
+                    let (items, warnings) = pattern.inputs(&settings.project.dir).map_err(refuse)?;
+                    Ok(Gathered { items, by_all: true, warnings })
+                }
+                InputSource::Command(_) => refused(format!(
+                    "--all cannot know the inputs of {}, which a command makes: name the items",
+                    workflow.name
+                )),
+            },
+            Work::Command(_) => refused("--all takes the inputs of a workflow, and a command has none"),
+        };
+    }
+    let source = match &args.items {
+        Some(path) if path == Path::new("-") => ItemSource::Stdin,
+        Some(path) => ItemSource::File(path.clone()),
+        None => ItemSource::Named(args.named.clone()),
+    };
+    let items = items::load(&source, settings.lines, &settings.project.cwd, stdin).map_err(refuse)?;
+    if let Work::Command(template) = &settings.work {
+        items::check_command(&items, template).map_err(refuse)?;
+    }
+    Ok(Gathered { items, by_all: false, warnings: Vec::new() })
+}
 
 /// What earlier and present runs know of an item. Those of mock runs are a past of their own.
 pub trait Past {
@@ -101,7 +146,11 @@ impl Plan {
     /// Makes the plan. `by_all`: the items were found by `--all`.
     pub fn make(settings: &Settings, items: Vec<ItemSpec>, by_all: bool, past: &dyn Past) -> Plan {
         let counts_calls = matches!(settings.work, Work::Workflow(_));
-        let items = items.into_iter().map(|item| plan_item(settings, item, by_all, past)).collect();
+        let items = items
+            .into_iter()
+            .enumerate()
+            .map(|(index, item)| plan_item(settings, index, item, by_all, past))
+            .collect();
         Plan { items, by_all, counts_calls }
     }
 
@@ -178,7 +227,13 @@ pub fn output_file(settings: &Settings, workflow: &WorkflowSettings, id: &ItemId
     })
 }
 
-fn plan_item(settings: &Settings, item: ItemSpec, by_all: bool, past: &dyn Past) -> PlannedItem {
+fn plan_item(
+    settings: &Settings,
+    index: usize,
+    item: ItemSpec,
+    by_all: bool,
+    past: &dyn Past,
+) -> PlannedItem {
     let last = past.last(&item.id);
     let checkpoint = past.checkpoint(&item.id);
     let holder = past.holder(&item.id);
@@ -190,8 +245,9 @@ fn plan_item(settings: &Settings, item: ItemSpec, by_all: bool, past: &dyn Past)
             start: first_line(&shown(&template.render(&crate::items::placeholders::Fill {
                 text: item.text_or_id(),
                 id: item.id.as_str(),
-                position: 0,
-                slot: 0,
+                position: index as u64 + 1,
+                // Which slot and run it will be is not known yet.
+                slot: 1,
                 run: "{run}",
                 attempt: 1,
             }))),

@@ -173,7 +173,7 @@ pub struct CleanArgs {
     /// Keep the newest N runs [default: 10, when --older-than is not given either]
     #[arg(long, value_name = "N", value_parser = value::count)]
     pub keep: Option<u32>,
-    /// Delete only runs that ended longer ago than this, such as 12h or 30d
+    /// Delete only runs that started longer ago than this, such as 12h or 30d
     #[arg(long, value_name = "DUR", value_parser = value::time_or_zero)]
     pub older_than: Option<Duration>,
     /// Say what would be deleted, and delete nothing

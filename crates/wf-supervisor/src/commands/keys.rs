@@ -1,1 +1,254 @@
-//! `wf-supervisor keys`.
+//! `wf-supervisor keys`: the pool as configured and as earlier runs left it; never a secret.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use wf_core::credentials::QuotaLimits;
+use wf_providers::{Refusal, build_key_check, read_key_check};
+
+use crate::config::{Configuration, Environ, PoolSettings};
+use crate::exit::{self, Trouble};
+use crate::keys::{KeyConfig, KeyRing, Secret};
+
+/// How long one check may take.
+const CHECK_TIME: Duration = Duration::from_secs(20);
+/// How much of a reply is read: a list of models is far smaller.
+const MAX_REPLY_BYTES: u64 = 256 * 1024;
+
+/// What runs know of a key, by its name: kept in `history.db`, or told by a live run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyStanding {
+    /// Requests left this minute.
+    pub left_minute: Option<u64>,
+    /// Requests left today.
+    pub left_day: Option<u64>,
+    /// In words: `available`, `limited`, `quarantined`, ...
+    pub state: Option<String>,
+    /// Until when the state holds.
+    pub until: Option<Timestamp>,
+}
+
+/// Tries a key at its provider; the error says what is wrong, for people.
+pub type Ask<'a> = &'a dyn Fn(&PoolSettings, &KeyConfig, &Secret) -> Result<(), String>;
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Row<'a> {
+    name: &'a str,
+    provider: &'a str,
+    quota_group: Option<&'a str>,
+    source: String,
+    rpm: Option<u64>,
+    tpm: Option<u64>,
+    rpd: Option<u64>,
+    /// Limits of single models.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    models: BTreeMap<&'a str, Limits>,
+    max_in_flight: Option<u32>,
+    left_minute: Option<u64>,
+    left_day: Option<u64>,
+    state: String,
+    until: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    check: Option<String>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Limits {
+    rpm: Option<u64>,
+    tpm: Option<u64>,
+    rpd: Option<u64>,
+}
+
+/// Writes the pool. With `check` every key is tried at its provider with `ask`, which [`ask_provider`] does for real;
+/// without it no secret is read at all.
+///
+/// The exit code is 0, or 1 when a check failed.
+pub fn keys(
+    config: &Configuration,
+    environ: &dyn Environ,
+    standings: &BTreeMap<String, KeyStanding>,
+    check: Option<Ask<'_>>,
+    json: bool,
+    out: &mut dyn Write,
+) -> Result<u8, Trouble> {
+    let pool = &config.pool;
+    let mut checks: BTreeMap<&str, Result<(), String>> = BTreeMap::new();
+    if let Some(ask) = check {
+        let (ring, _) = KeyRing::load(pool, environ)?;
+        if pool.keys.is_empty() {
+            ring.require(&["any provider"])?;
+        }
+        for (index, key) in pool.keys.iter().enumerate() {
+            let secret = ring.secret(wf_core::credentials::KeyIndex(index as u16));
+            let result = match secret {
+                Some(secret) => ask(pool, key, secret).map_err(|why| hidden(&why, secret)),
+                None => {
+                    let missing = ring.missing().find(|(i, ..)| usize::from(i.0) == index);
+                    Err(missing.map_or_else(|| "no secret".to_owned(), |(_, _, why)| why.to_owned()))
+                }
+            };
+            checks.insert(&key.name, result);
+        }
+    }
+    let rows: Vec<Row<'_>> = pool
+        .keys
+        .iter()
+        .map(|key| row(key, pool, environ, standings.get(&key.name), checks.get(key.name.as_str())))
+        .collect();
+    if json {
+        serde_json::to_writer_pretty(&mut *out, &rows).map_err(io::Error::from)?;
+        writeln!(out)?;
+    } else if rows.is_empty() {
+        writeln!(
+            out,
+            "no keys: set GEMINI_API_KEY (GOOGLE_API_KEY), ANTHROPIC_API_KEY or OPENAI_API_KEY, or name keys in wf.toml \
+             (wf-supervisor init writes one)"
+        )?;
+    } else {
+        table(&rows, check.is_some(), out)?;
+    }
+    Ok(if checks.values().any(Result::is_err) { exit::FAILED } else { exit::OK })
+}
+
+fn row<'a>(
+    key: &'a KeyConfig,
+    pool: &'a PoolSettings,
+    environ: &dyn Environ,
+    standing: Option<&KeyStanding>,
+    check: Option<&Result<(), String>>,
+) -> Row<'a> {
+    let group = key.quota_group.as_deref();
+    let limits = group.and_then(|group| pool.limits.get(group));
+    let for_all = limits.and_then(|limits| limits.get(&None)).copied().unwrap_or_default();
+    let models = limits.into_iter().flatten().filter_map(|(model, limits)| {
+        let QuotaLimits { rpm, tpm, rpd } = *limits;
+        Some((model.as_deref()?, Limits { rpm, tpm, rpd }))
+    });
+    let standing = standing.cloned().unwrap_or_default();
+    let state = if !key.source.seems_present(environ) {
+        "absent".to_owned()
+    } else {
+        standing.state.unwrap_or_else(|| "available".to_owned())
+    };
+    Row {
+        name: &key.name,
+        provider: &key.provider,
+        quota_group: group,
+        source: key.source.words(),
+        rpm: for_all.rpm,
+        tpm: for_all.tpm,
+        rpd: for_all.rpd,
+        models: models.collect(),
+        max_in_flight: key.max_in_flight,
+        left_minute: standing.left_minute,
+        left_day: standing.left_day,
+        state,
+        until: standing.until,
+        check: check.map(|result| result.as_ref().map_or_else(Clone::clone, |()| "ok".to_owned())),
+    }
+}
+
+fn table(rows: &[Row<'_>], checked: bool, out: &mut dyn Write) -> io::Result<()> {
+    let mut header =
+        vec!["NAME", "PROVIDER", "GROUP", "LIMITS", "LEFT/MIN", "LEFT/DAY", "STATE", "UNTIL", "FROM"];
+    if checked {
+        header.push("CHECK");
+    }
+    let number = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
+    let mut lines: Vec<Vec<String>> = vec![header.into_iter().map(str::to_owned).collect()];
+    for row in rows {
+        let mut line = vec![
+            row.name.to_owned(),
+            row.provider.to_owned(),
+            row.quota_group.unwrap_or("its own").to_owned(),
+            limits_words(row),
+            number(row.left_minute),
+            number(row.left_day),
+            row.state.clone(),
+            row.until.map_or_else(|| "-".to_owned(), |until| until.to_string()),
+            row.source.clone(),
+        ];
+        line.extend(row.check.clone());
+        lines.push(line);
+    }
+    let columns = lines[0].len();
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| {
+            lines.iter().filter_map(|l| l.get(column)).map(|c| c.chars().count()).max().unwrap_or(0)
+        })
+        .collect();
+    for line in &lines {
+        let cells: Vec<String> =
+            line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        writeln!(out, "{}", cells.join("  ").trim_end())?;
+    }
+    Ok(())
+}
+
+fn limits_words(row: &Row<'_>) -> String {
+    let mut words: Vec<String> = [(row.rpm, "rpm"), (row.tpm, "tpm"), (row.rpd, "rpd")]
+        .iter()
+        .filter_map(|(limit, unit)| limit.map(|limit| format!("{limit} {unit}")))
+        .collect();
+    if !row.models.is_empty() {
+        words.push(format!("{} by model", row.models.len()));
+    }
+    if words.is_empty() { "learned".to_owned() } else { words.join(", ") }
+}
+
+/// A provider may repeat a key in its refusal.
+fn hidden(text: &str, secret: &Secret) -> String {
+    text.replace(secret.expose(), &format!("[REDACTED:{}]", secret.name()))
+}
+
+/// Asks a provider for its list of models with this key: the answer says whether the key is good, and costs nothing.
+pub fn ask_provider(pool: &PoolSettings, key: &KeyConfig, secret: &Secret) -> Result<(), String> {
+    let Some(provider) = pool.providers.get(&key.provider) else {
+        return Err(format!("there is no provider {:?}", key.provider));
+    };
+    let request = build_key_check(provider.kind, &provider.base_url, secret.expose());
+    let agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        // A redirect would carry the key to somewhere else.
+        .max_redirects(0)
+        .timeout_global(Some(CHECK_TIME))
+        .build()
+        .new_agent();
+    let mut call = agent.get(&request.url);
+    for (name, value) in &request.headers {
+        call = call.header(*name, value);
+    }
+    let mut reply = call.call().map_err(|e| format!("no answer: {e}"))?;
+    let headers: Vec<(String, String)> = reply
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .collect();
+    let status = reply.status().as_u16();
+    let body = reply.body_mut().with_config().limit(MAX_REPLY_BYTES).read_to_vec();
+    // A good status with a body that is too long or cut is still a good key.
+    let body = body.unwrap_or_default();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    match read_key_check(provider.kind, status, &headers, &body, now) {
+        None => Ok(()),
+        Some(refusal) => Err(words(&refusal)),
+    }
+}
+
+fn words(refusal: &Refusal) -> String {
+    let what = match refusal {
+        Refusal::KeyRefused { .. } => "the key was refused",
+        Refusal::Billing { .. } => "the account cannot pay",
+        Refusal::Limited { .. } => "a quota is used up",
+        Refusal::Overloaded { .. } => "the provider is overloaded",
+        Refusal::RequestRefused { .. } => "the check itself was refused",
+        Refusal::Transient { .. } => "a passing fault",
+    };
+    format!("{what}: {}", refusal.detail())
+}
+
+#[cfg(test)]
+mod tests;

@@ -33,7 +33,7 @@ pub fn totals(plan: &Plan) -> String {
         (PlanAction::Keep, "kept"),
         (PlanAction::Skip, "done"),
         (PlanAction::NeedsRevision, "in need of revision"),
-        (PlanAction::Fail, "that cannot start"),
+        (PlanAction::Fail, "unable to start"),
     ] {
         let count = plan.count(action);
         if count > 0 {

@@ -467,4 +467,4 @@ fn read_file(path: &std::path::Path) -> Result<String, Trouble> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

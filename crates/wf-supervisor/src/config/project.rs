@@ -25,6 +25,8 @@ pub struct Project {
     pub dir: PathBuf,
     /// Where runs, logs and checkpoints are kept. It need not exist.
     pub state_dir: PathBuf,
+    /// Whether [`Project::state_dir`] was named, so that something else may lie there.
+    pub state_dir_was_named: bool,
 }
 
 impl Project {
@@ -44,12 +46,14 @@ impl Project {
             None => search(cwd)?,
         };
         let dir = config_file.as_deref().and_then(Path::parent).unwrap_or(cwd).to_owned();
-        let state_dir = match named(&global.state_dir, "WF_SUPERVISOR_STATE_DIR") {
+        let named_state_dir = named(&global.state_dir, "WF_SUPERVISOR_STATE_DIR");
+        let state_dir_was_named = named_state_dir.is_some();
+        let state_dir = match named_state_dir {
             Some(path) => cwd.join(path),
             None if config_file.is_some() => dir.join(STATE_DIR),
             None => repository_root(cwd).unwrap_or_else(|| cwd.to_owned()).join(STATE_DIR),
         };
-        Ok(Project { cwd: cwd.to_owned(), config_file, dir, state_dir })
+        Ok(Project { cwd: cwd.to_owned(), config_file, dir, state_dir, state_dir_was_named })
     }
 
     /// A path as people should see it: relative to where they are, where that is shorter.

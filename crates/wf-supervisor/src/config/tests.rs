@@ -22,7 +22,7 @@ fn refusals(table: &[&str]) -> String {
         .collect()
 }
 
-fn configuration(text: &str, environ: &FixedEnviron) -> Result<Configuration, Trouble> {
+pub fn configuration(text: &str, environ: &FixedEnviron) -> Result<Configuration, Trouble> {
     let dir = tempfile::tempdir().unwrap();
     if !text.is_empty() {
         fs::write(dir.path().join("wf.toml"), text).unwrap();
@@ -32,7 +32,7 @@ fn configuration(text: &str, environ: &FixedEnviron) -> Result<Configuration, Tr
     Configuration::load(project, environ)
 }
 
-fn settings(text: &str, environ: &[(&str, &str)], words: &[&str]) -> Result<Settings, Trouble> {
+pub fn settings(text: &str, environ: &[(&str, &str)], words: &[&str]) -> Result<Settings, Trouble> {
     let environ = FixedEnviron::of(environ);
     let args: Vec<OsString> =
         ["wf-supervisor", "run", "items.txt"].iter().chain(words).map(OsString::from).collect();

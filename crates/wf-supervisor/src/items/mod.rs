@@ -62,7 +62,7 @@ impl ItemSpec {
     }
 }
 
-/// Where the items of a run are named.
+/// Where the items of a run are named one by one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ItemSource {
     /// An items file; one whose name ends in `.jsonl` has JSON objects.
@@ -71,8 +71,6 @@ pub enum ItemSource {
     Stdin,
     /// `--item`, in the order given.
     Named(Vec<String>),
-    /// `--all`: every input that matches.
-    All,
 }
 
 /// Why a list of items is refused. Nothing was started or written.
@@ -108,7 +106,7 @@ impl ItemsError {
 /// Reads the items of a file or of standard input.
 ///
 /// `stdin` is only read for [`ItemSource::Stdin`]; `relative_to` is where relative paths begin. With `by_line` every
-/// line is a text. [`ItemSource::All`] is answered by [`Pattern::inputs`], not here: it gives an empty list.
+/// line is a text. What `--all` finds is [`Pattern::inputs`]' affair.
 pub fn load(
     source: &ItemSource,
     by_line: bool,
@@ -130,7 +128,6 @@ pub fn load(
         }
         ItemSource::Stdin => text::read("standard input", stdin, by_line),
         ItemSource::Named(ids) => named(ids),
-        ItemSource::All => Ok(Vec::new()),
     }
 }
 

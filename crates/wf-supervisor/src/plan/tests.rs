@@ -188,7 +188,7 @@ fn inputs_that_cannot_be_read() {
     run     1  issues/1.md -> docs/lld/LLD-1.md
     fail    2  input issues/2.md not found
     fail    3  input issues/3.md cannot be read: it is a directory
-    1 to work on, 2 that cannot start: at most 20 calls, about 0.3 M tokens
+    1 to work on, 2 unable to start: at most 20 calls, about 0.3 M tokens
     ");
     assert!(!plan.all_inputs_unusable());
     assert!(Plan::make(&settings, items(&["2", "3"]), false, &NoPast).all_inputs_unusable());
@@ -216,8 +216,8 @@ fn commands() {
     list[1].text = Some("two words".into());
     let plan = Plan::make(&settings, list, false, &NoPast);
     insta::assert_snapshot!(text(&plan, false), @r"
-    run     a  ./agent --task a 0
-    run     b  ./agent --task 'two words' 0
+    run     a  ./agent --task a 1
+    run     b  ./agent --task 'two words' 2
     2 to work on
     ");
 }
