@@ -7,6 +7,7 @@ mod cli;
 mod commands;
 mod config;
 mod console;
+mod diagnostics;
 mod duration;
 mod exit;
 mod items;
@@ -34,10 +35,15 @@ use store::layout::{Location, StateDir};
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
+    // Every slot of a run is this program, started again for that alone.
+    if args.get(1).is_some_and(|word| word == wf_warden::HIDDEN_ARGUMENT) {
+        return wf_warden::warden_main();
+    }
     let cli = match cli::parse(&args) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
+    diagnostics::start(cli.global.verbose, cli.global.quiet);
     let mut out = BufWriter::new(io::stdout().lock());
     let result = dispatch(&cli, &mut out).and_then(|code| {
         out.flush()?;
@@ -170,12 +176,12 @@ fn run_verb(
         }
     }
     if !settings.dry_run {
-        return Err(anyhow::anyhow!("this build makes plans only: add --dry-run").into());
+        return commands::run::run(global, &location, &config, settings, gathered, Vec::new());
     }
     let plan = match location.open_existing() {
         Some(state) => {
             let past = plan::recorded::Recorded::peek(&state, &settings, &gathered.items)?;
-            plan::Plan::make(&settings, gathered.items, gathered.by_all, &past)
+            plan::Plan::make(&settings, gathered.items.clone(), gathered.by_all, &past)
         }
         None => plan::Plan::make(&settings, gathered.items, gathered.by_all, &plan::NoPast),
     };

@@ -180,9 +180,17 @@ impl Warden {
         }
     }
 
+    /// Kills a warden that does not answer. Its socket then closes; go on with [`Warden::bury`].
+    pub fn kill(&self) {
+        // The number is its own as long as this value lives: only this process can reap it. One that is gone is fine.
+        let _ = raw::kill(self.pid, libc::SIGKILL);
+    }
+
     /// Closes the socket, at which the warden ends. Returns its process id for [`own::reap`]: with many wardens, close
     /// all first.
     pub fn close(self) -> i32 {
+        // Also where somebody still holds a copy of the descriptor, to wait for what it has to say.
+        let _ = self.socket.shutdown(std::net::Shutdown::Both);
         self.pid
     }
 
@@ -191,8 +199,7 @@ impl Warden {
     /// Blocks, `bound` at most.
     pub fn bury(self, spare: &[i32], bound: Duration) -> io::Result<Swept> {
         let pid = self.pid;
-        // The number is still its own: only this process can reap it, and has not.
-        let _ = raw::kill(pid, libc::SIGKILL);
+        self.kill();
         drop(self);
         own::reap(pid, bound)?;
         own::sweep_orphans(spare, bound)

@@ -40,6 +40,16 @@ pub enum OutputMode {
     None,
 }
 
+impl From<OutputMode> for crate::console::OutputMode {
+    fn from(mode: OutputMode) -> Self {
+        match mode {
+            OutputMode::Prefixed => Self::Prefixed,
+            OutputMode::Grouped => Self::Grouped,
+            OutputMode::None => Self::None,
+        }
+    }
+}
+
 /// What tells people how far the run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum ProgressMode {
@@ -58,6 +68,16 @@ pub enum ColorMode {
     Always,
     /// Never
     Never,
+}
+
+impl From<ColorMode> for crate::console::style::ColorChoice {
+    fn from(mode: ColorMode) -> Self {
+        match mode {
+            ColorMode::Auto => Self::Auto,
+            ColorMode::Always => Self::Always,
+            ColorMode::Never => Self::Never,
+        }
+    }
 }
 
 /// One of the built-in workflows.

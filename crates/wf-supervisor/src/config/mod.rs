@@ -140,7 +140,11 @@ impl PoolSettings {
             quota_group: key.quota_group.clone(),
             max_in_flight: key.max_in_flight,
         };
-        PoolSpec { keys: self.keys.iter().map(spec).collect(), limits: self.limits.clone() }
+        PoolSpec {
+            keys: self.keys.iter().map(spec).collect(),
+            limits: self.limits.clone(),
+            ..PoolSpec::default()
+        }
     }
 }
 

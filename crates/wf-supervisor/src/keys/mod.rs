@@ -1,6 +1,6 @@
 //! Where secrets come from, and how they are kept.
 
-mod environment;
+pub mod environment;
 mod secret;
 mod source;
 

@@ -4,64 +4,77 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-use wf_core::ItemId;
-use wf_core::resume::{Checkpoint, Holder, LastWork};
-
-use super::Past;
+use super::{Past, Plan, PlannedItem};
 use crate::config::{Settings, Work};
 use crate::items::ItemSpec;
 use crate::store::StoreError;
-use crate::store::history::{History, LastState};
+use crate::store::history::{Claim, History, LastState};
 use crate::store::layout::StateDir;
 use crate::store::work::{Realm, Work as RecordedWork};
+use wf_core::ItemId;
+use wf_core::resume::{Checkpoint, Holder, LastWork};
 
 /// What was recorded of the items of one run.
-#[derive(Clone, Debug, Default)]
-pub struct Recorded {
-    last: HashMap<ItemId, LastState>,
-    checkpoints: HashMap<ItemId, Checkpoint>,
-    holders: HashMap<ItemId, Holder>,
+#[derive(Debug)]
+pub struct Recorded<'a> {
+    claims: HashMap<&'a ItemId, Claim>,
+    state: &'a StateDir,
+    work: RecordedWork,
+    is_command: bool,
+    /// Most projects have no checkpoint at all; then nobody has to look for each item's.
+    any_checkpoint: bool,
 }
 
-impl Recorded {
-    /// Reads what is known of `items` without writing anything.
-    pub fn peek(state: &StateDir, settings: &Settings, items: &[ItemSpec]) -> Result<Recorded, StoreError> {
-        let work = recorded_work(settings);
+impl<'a> Recorded<'a> {
+    /// Reads what is known of `items` without writing anything. Who works on them now is not known to it.
+    pub fn peek(
+        state: &'a StateDir,
+        settings: &Settings,
+        items: &'a [ItemSpec],
+    ) -> Result<Recorded<'a>, StoreError> {
         let ids: Vec<ItemId> = items.iter().map(|item| item.id.clone()).collect();
-        let facts = History::peek(state)?.facts(&work, &ids)?;
-        let mut recorded = Recorded::default();
-        for (id, last) in ids.into_iter().zip(facts) {
-            recorded.add(id, last, None, |id| checkpoint(&state.checkpoint(&work, id)));
-        }
-        Ok(recorded)
+        let facts = History::peek(state)?.facts(&recorded_work(settings), &ids)?;
+        let claims = facts.into_iter().map(|last| Claim { held: None, last }).collect();
+        Ok(Recorded::of_claims(state, settings, items, claims))
     }
 
-    /// Adds what is known of one item. `checkpoint` is asked once, for this item.
-    pub fn add(
-        &mut self,
-        id: ItemId,
-        last: Option<LastState>,
-        holder: Option<Holder>,
-        checkpoint: impl FnOnce(&ItemId) -> Checkpoint,
-    ) {
-        match checkpoint(&id) {
-            Checkpoint::None => {}
-            there => {
-                self.checkpoints.insert(id.clone(), there);
-            }
+    /// With what came of claiming the items, in their order.
+    pub fn of_claims(
+        state: &'a StateDir,
+        settings: &Settings,
+        items: &'a [ItemSpec],
+        claims: Vec<Claim>,
+    ) -> Recorded<'a> {
+        let work = recorded_work(settings);
+        let some_checkpoint = items.first().map(|item| state.checkpoint(&work, &item.id));
+        let entries =
+            some_checkpoint.as_deref().and_then(Path::parent).and_then(|dir| fs::read_dir(dir).ok());
+        Recorded {
+            claims: items.iter().map(|item| &item.id).zip(claims).collect(),
+            state,
+            work,
+            is_command: matches!(settings.work, Work::Command(_)),
+            any_checkpoint: entries.is_some_and(|mut entries| entries.next().is_some()),
         }
-        if let Some(holder) = holder {
-            self.holders.insert(id.clone(), holder);
-        }
-        if let Some(last) = last {
-            self.last.insert(id, last);
-        }
+    }
+
+    /// Tokens that earlier runs spent on the items as they are now.
+    pub fn tokens_spent(&self, plan: &Plan) -> u64 {
+        let spent = |planned: &PlannedItem| {
+            let last = self.claims.get(&planned.item.id)?.last.as_ref()?;
+            (last.fingerprint == planned.fingerprint).then_some(last.tokens)
+        };
+        plan.items.iter().filter_map(spent).fold(0, u64::saturating_add)
+    }
+
+    fn last_state(&self, id: &ItemId) -> Option<&LastState> {
+        self.claims.get(id)?.last.as_ref()
     }
 }
 
-impl Past for Recorded {
+impl Past for Recorded<'_> {
     fn last(&self, id: &ItemId) -> Option<LastWork> {
-        self.last.get(id).map(|last| LastWork {
+        self.last_state(id).map(|last| LastWork {
             run: last.run.as_str().to_owned(),
             outcome: Some(last.outcome),
             fingerprint: last.fingerprint.clone(),
@@ -69,15 +82,24 @@ impl Past for Recorded {
     }
 
     fn output_of_ours(&self, id: &ItemId) -> Option<String> {
-        self.last.get(id)?.output.as_ref().map(|output| output.sha256.clone())
+        self.last_state(id)?.output.as_ref().map(|output| output.sha256.clone())
     }
 
     fn checkpoint(&self, id: &ItemId) -> Checkpoint {
-        self.checkpoints.get(id).cloned().unwrap_or(Checkpoint::None)
+        if !self.any_checkpoint {
+            return Checkpoint::None;
+        }
+        let path = self.state.checkpoint(&self.work, id);
+        if self.is_command {
+            return if path.exists() { Checkpoint::Opaque } else { Checkpoint::None };
+        }
+        // PEEK
+        if path.exists() { Checkpoint::Opaque } else { Checkpoint::None }
     }
 
     fn holder(&self, id: &ItemId) -> Option<Holder> {
-        self.holders.get(id).cloned()
+        let held = self.claims.get(id)?.held.as_ref()?;
+        Some(Holder { run: held.run.to_string(), pid: held.pid })
     }
 }
 
@@ -91,13 +113,5 @@ pub fn recorded_work(settings: &Settings) -> RecordedWork {
             let words: Vec<&[u8]> = template.typed().iter().map(|word| word.as_bytes()).collect();
             RecordedWork::command(realm, &words, &settings.project.cwd)
         }
-    }
-}
-
-/// A checkpoint as far as it can be seen from outside.
-fn checkpoint(path: &Path) -> Checkpoint {
-    match fs::metadata(path) {
-        Ok(meta) if meta.len() > 0 => Checkpoint::Opaque,
-        _ => Checkpoint::None,
     }
 }

@@ -1,3 +1,16 @@
 //! A run: the driver and what it drives.
+//!
+//! `commands/run.rs` prepares it; [`driver::drive`] is the loop.
 
 pub mod capture;
+pub mod clock;
+pub mod driver;
+pub mod environment;
+pub mod hands;
+pub mod ipc;
+pub mod launch;
+pub mod mock;
+pub mod signals;
+pub mod slots;
+mod translate;
+pub mod words;

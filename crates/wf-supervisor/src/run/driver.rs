@@ -1,0 +1,71 @@
+//! The loop: waits for what happens, asks the core what to do, does it.
+
+use std::collections::VecDeque;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use wf_core::{Event, Supervisor};
+
+use super::capture::CaptureEvent;
+use super::clock::Clock;
+use super::hands::Hands;
+use super::signals::Signals;
+
+/// Events taken in one turn: their records go to the journal in one write.
+const TURN: usize = 64;
+
+/// Runs until the core says that it is over. Answers with the exit code.
+pub async fn drive(
+    mut supervisor: Supervisor,
+    mut events: mpsc::Receiver<Event>,
+    mut captured: mpsc::Receiver<CaptureEvent>,
+    signals: &mut Signals,
+    hands: &mut Hands,
+    clock: Clock,
+) -> (u8, Supervisor) {
+    let interval = hands.progress_interval();
+    let mut next_look = interval.map(|i| Instant::now() + i);
+    let mut turn = VecDeque::from([Event::Begin]);
+    loop {
+        let mut effects = Vec::new();
+        while let Some(event) = turn.pop_front() {
+            hands.note(&event);
+            effects.extend(supervisor.handle(event, clock.now()));
+        }
+        let done = hands.carry_out(effects, &supervisor);
+        turn.extend(done.follow_ups);
+        if let Some(exit) = done.exit {
+            return (exit, supervisor);
+        }
+        if done.suspend {
+            hands.suspend().await;
+        }
+        if !turn.is_empty() {
+            continue;
+        }
+        let look = async {
+            match next_look {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        let event = tokio::select! {
+            biased;
+            event = signals.next() => event,
+            Some(event) = events.recv() => event,
+            Some(told) = captured.recv() => Hands::heard(told),
+            () = clock.until(supervisor.next_deadline()) => Event::Tick,
+            () = look => {
+                next_look = interval.map(|i| Instant::now() + i);
+                hands.look(&supervisor);
+                continue;
+            }
+        };
+        turn.push_back(event);
+        while turn.len() < TURN {
+            let next = events.try_recv().or_else(|_| captured.try_recv().map(Hands::heard));
+            let Ok(event) = next else { break };
+            turn.push_back(event);
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! The hands of the core: carries out what it decided.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use wf_core::credentials::KeyIndex;
+use wf_core::{AttemptEnd, AttemptId, Effect, Event, Record, Reply, Saying, Slot, Supervisor};
+use wf_protocol::{Secret, ToWorker};
+use wf_warden::{Order, own};
+
+use super::capture::{Capture, CaptureEvent, CaptureHandle, output_pipe};
+use super::clock::Clock;
+use super::ipc::Ipc;
+use super::launch::Launcher;
+use super::signals::Signals;
+use super::slots::Slots;
+use super::translate;
+use super::words::{Line, Speaker};
+use crate::console::progress::ProgressState;
+use crate::console::redact::Redactor;
+use crate::console::terminal::Console;
+use crate::diagnostics;
+use crate::exit;
+use crate::keys::KeyRing;
+use crate::store::audit;
+use crate::store::history::HistoryWriter;
+use crate::store::joblog::{Job, JobLog};
+use crate::store::journal::Journal;
+use crate::store::run_dir::RunDir;
+use crate::store::summary::{RunSummary, write_summary};
+
+/// What a run is given to touch the world with.
+#[derive(Debug)]
+pub struct Parts {
+    /// The run's clock.
+    pub clock: Clock,
+    /// The wardens.
+    pub slots: Slots,
+    /// The socket.
+    pub ipc: Ipc,
+    /// The terminal.
+    pub console: Console,
+    /// What reads the workers' output.
+    pub capture: Capture,
+    /// What must never appear.
+    pub redactor: Redactor,
+    /// What makes an attempt's command.
+    pub launcher: Launcher,
+    /// The keys and their secrets, by the core's index.
+    pub ring: KeyRing,
+    /// What makes words of sayings.
+    pub speaker: Speaker,
+    /// The truth on disk.
+    pub journal: Journal,
+    /// The index of it.
+    pub history: HistoryWriter,
+    /// The run in figures.
+    pub summary: RunSummary,
+    /// `--joblog`.
+    pub joblog: Option<JobLog>,
+}
+
+/// Everything of a run that touches the world.
+#[derive(Debug)]
+pub struct Hands {
+    parts: Parts,
+    /// The attempts that run.
+    open: HashMap<AttemptId, Open>,
+    /// The journal could not be written: nothing more is recorded, and the run ends.
+    broken: bool,
+}
+
+/// What an open attempt holds here.
+#[derive(Debug)]
+pub struct Open {
+    capture: Option<CaptureHandle>,
+    started: Timestamp,
+    command: String,
+    /// What the item's log held before, from earlier attempts.
+    log_before: u64,
+    end: Option<AttemptEnd>,
+}
+
+/// What came of carrying out a turn's effects.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// What happened meanwhile, to be handed to the core next.
+    pub follow_ups: Vec<Event>,
+    /// The run is over.
+    pub exit: Option<u8>,
+    /// The supervisor is to stop itself now.
+    pub suspend: bool,
+}
+
+impl Hands {
+    /// With these parts.
+    pub fn new(parts: Parts) -> Hands {
+        Hands { parts, open: HashMap::new(), broken: false }
+    }
+
+    /// What the shell must know of an event before the core handles it.
+    pub fn note(&mut self, event: &Event) {
+        if let Event::Spawned { attempt, pid } = event {
+            self.parts.ipc.set_pid(*attempt, *pid);
+        }
+    }
+
+    /// What a capture tells, as an event.
+    pub fn heard(told: CaptureEvent) -> Event {
+        match told {
+            CaptureEvent::Output(attempt) => Event::Output { attempt },
+            CaptureEvent::OutputEnded(attempt) => Event::OutputEnded { attempt },
+            CaptureEvent::LogFailed { path, error, .. } => {
+                Event::Trouble { what: format!("cannot write the log {}: {error}", path.display()) }
+            }
+        }
+    }
+
+    /// Carries out a turn: first all records, so that the journal knows of a thing before it happens.
+    pub fn carry_out(&mut self, effects: Vec<Effect>, supervisor: &Supervisor) -> Done {
+        let mut done = Done::default();
+        let mut records = Vec::new();
+        let mut rest = Vec::with_capacity(effects.len());
+        for effect in effects {
+            match effect {
+                Effect::Record(record) => records.push(record),
+                Effect::Say(Saying::Pool { ref notice, now }) => {
+                    records.push(Record::Pool { message: self.parts.speaker.notice(notice, now) });
+                    rest.push(effect);
+                }
+                other => rest.push(other),
+            }
+        }
+        self.record(&records, supervisor, &mut done);
+        for effect in rest {
+            self.carry_out_one(effect, &mut done);
+        }
+        if !records.is_empty() {
+            self.parts.console.progress(&self.state(supervisor));
+        }
+        done
+    }
+
+    fn carry_out_one(&mut self, effect: Effect, done: &mut Done) {
+        match effect {
+            Effect::Start { attempt, slot, keys } => {
+                if let Err(failed) = self.start(attempt, slot, &keys) {
+                    done.follow_ups.push(failed);
+                }
+            }
+            Effect::Ask { attempt, slot, connected, cause, grace } => {
+                if connected {
+                    let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+                    self.parts
+                        .ipc
+                        .tell(attempt, ToWorker::Stop { reason: translate::stop_reason(cause), grace_ms });
+                } else {
+                    // A stopped process takes no SIGTERM until it goes on.
+                    self.parts.slots.order(slot, Order::Signal(nix::libc::SIGTERM));
+                    self.parts.slots.order(slot, Order::Signal(nix::libc::SIGCONT));
+                }
+            }
+            Effect::Kill { slot, .. } => self.parts.slots.order(slot, Order::Kill),
+            Effect::Sweep { slot, .. } => self.parts.slots.order(slot, Order::Sweep),
+            Effect::ReplaceWarden { slot } => self.parts.slots.replace(slot),
+            Effect::StopReading { attempt } => {
+                if let Some(capture) = self.open.get_mut(&attempt).and_then(|open| open.capture.take()) {
+                    capture.stop();
+                } else {
+                    done.follow_ups.push(Event::OutputEnded { attempt });
+                }
+            }
+            Effect::Tell { attempt, reply } => self.tell(attempt, reply),
+            Effect::Close { attempt, .. } => self.close(attempt, done),
+            Effect::Suspend => done.suspend = true,
+            Effect::Resume => self.parts.slots.thaw(),
+            Effect::Say(saying) => self.say(&saying),
+            Effect::Finish { exit } => done.exit = Some(exit),
+            Effect::Record(_) => unreachable!("records were taken out before"),
+        }
+    }
+
+    /// Starts an attempt: its token, its pipes, its process. The error is the event of the failure.
+    fn start(&mut self, attempt: AttemptId, slot: Slot, keys: &[KeyIndex]) -> Result<(), Event> {
+        let failed = |shortage: bool, why: String| Event::SpawnFailed { attempt, shortage, why };
+        let short =
+            |error: io::Error| failed(is_shortage(&error), format!("cannot capture its output: {error}"));
+        let job = self.parts.launcher.job(attempt);
+        let own_process_only = self.parts.launcher.is_built_in();
+        let token = self.parts.ipc.register(attempt, job, own_process_only);
+        let token = token.map_err(|error| failed(false, format!("cannot make its token: {error}")))?;
+        let handed: Vec<_> = keys.iter().filter_map(|key| self.parts.ring.secret(*key)).collect();
+        let spawn = self.parts.launcher.spawn(attempt, slot, &token, &handed);
+        let spawn = spawn.map_err(|why| failed(false, why))?;
+        let (stdout, stdout_writer) = output_pipe().map_err(short)?;
+        let (stderr, stderr_writer) = output_pipe().map_err(short)?;
+        let label = self.parts.launcher.label(attempt.item);
+        let capture = self.parts.capture.start(attempt, label, stdout, stderr);
+        let capture = capture.map_err(short)?;
+        // Only the job log asks for these.
+        let (command, log_before) = match &self.parts.joblog {
+            Some(_) => (self.parts.launcher.shown(&spawn), self.parts.launcher.log_bytes(attempt.item)),
+            None => (String::new(), 0),
+        };
+        let open = Open { capture: Some(capture), started: Timestamp::now(), command, log_before, end: None };
+        self.open.insert(attempt, open);
+        self.parts
+            .slots
+            .start(slot, attempt, &spawn, stdout_writer.as_fd(), stderr_writer.as_fd())
+            .map_err(|error| failed(false, format!("cannot start it: {error}")))
+    }
+
+    fn tell(&mut self, attempt: AttemptId, reply: Reply) {
+        let ring = &self.parts.ring;
+        let secret = |key: KeyIndex| {
+            let secret = ring.secret(key).expect("the pool has only keys with a secret");
+            (secret.name().to_owned(), Secret::from(secret.expose()))
+        };
+        let message = translate::reply(reply, secret);
+        self.parts.ipc.tell(attempt, message);
+    }
+
+    fn close(&mut self, attempt: AttemptId, done: &mut Done) {
+        self.parts.ipc.revoke(attempt);
+        let Some(open) = self.open.remove(&attempt) else { return };
+        if let (Some(joblog), Some(end)) = (&mut self.parts.joblog, &open.end) {
+            let started = open.started;
+            let runtime = Timestamp::now().duration_since(started).unsigned_abs();
+            let job = Job {
+                seq: attempt.item.0 + 1,
+                started,
+                runtime,
+                received_bytes: self.parts.launcher.log_bytes(attempt.item).saturating_sub(open.log_before),
+                end,
+                command: &open.command,
+            };
+            if let Err(error) = joblog.add(&job) {
+                done.follow_ups.push(Event::Trouble { what: error.to_string() });
+            }
+        }
+    }
+
+    fn record(&mut self, records: &[Record], supervisor: &Supervisor, done: &mut Done) {
+        if records.is_empty() {
+            return;
+        }
+        let at = Timestamp::now();
+        if !self.broken {
+            if let Err(error) = self.parts.journal.append(records, at) {
+                self.broken = true;
+                done.follow_ups.push(Event::Trouble { what: error.to_string() });
+            } else {
+                self.parts.history.send(records, at);
+            }
+        }
+        for record in records {
+            self.parts.summary.fold(record, at);
+            match record {
+                Record::ItemEnded { item, outcome, wall_ms, .. } => {
+                    if let Some(index) = self.parts.launcher.index(item) {
+                        let label = self.parts.launcher.label(index);
+                        let took = Duration::from_millis(*wall_ms);
+                        self.parts.console.finished(&label, *outcome, took, &self.state(supervisor));
+                        self.parts.console.close(index);
+                    }
+                }
+                Record::AttemptEnded { item, attempt, end, .. } => {
+                    if let Some(item) = self.parts.launcher.index(item)
+                        && let Some(open) = self.open.get_mut(&AttemptId { item, number: *attempt })
+                    {
+                        open.end = Some(end.clone());
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn say(&mut self, saying: &Saying) {
+        for line in self.parts.speaker.lines(saying) {
+            match line {
+                Line::Coordinator(text) => self.parts.console.coordinator(&text),
+                Line::Item(item, text) => {
+                    self.parts.console.item_line(&self.parts.launcher.label(item), &text)
+                }
+            }
+        }
+    }
+
+    /// Stops all trees, then the supervisor itself. Returns when it was told to go on.
+    pub async fn suspend(&mut self) {
+        self.parts.slots.freeze().await;
+        if let Err(error) = own::stop_self() {
+            log::warn!("cannot stop: {error}");
+        }
+    }
+
+    /// How often to look although nothing happens: only where progress is drawn.
+    pub fn progress_interval(&self) -> Option<Duration> {
+        self.parts.console.progress_interval()
+    }
+
+    /// Shows where the run stands.
+    pub fn look(&self, supervisor: &Supervisor) {
+        self.parts.console.progress_tick(&self.state(supervisor));
+    }
+
+    /// The end of a run, after its last record: the wardens end, the books are closed, the summary is shown. Answers
+    /// with the exit code, which is another one if the books cannot be closed.
+    pub async fn finish(self, run: &RunDir, code: u8, color: bool, signals: &mut Signals) -> u8 {
+        let Parts { slots, ipc, console, capture, redactor, mut journal, history, summary, .. } = self.parts;
+        slots.close();
+        drop((ipc, capture));
+        let mut closed = journal.sync();
+        let indexed = history.finish().and_then(|mut history| history.release_claims(run.id()));
+        let mut redact = |line: &mut Vec<u8>| {
+            if let Cow::Owned(redacted) = redactor.redact(&String::from_utf8_lossy(line)) {
+                *line = redacted.into_bytes();
+            }
+        };
+        let audited = audit::consolidate(run, &mut redact).map(drop);
+        let kept = summary.write(run);
+        closed = closed.and(indexed).and(audited).and(kept);
+        console.end_progress();
+        let code = match closed {
+            Ok(()) => code,
+            Err(error) => {
+                console.coordinator(&format!("ERROR: {error}"));
+                exit::BROKEN
+            }
+        };
+        let mut table = Vec::new();
+        // Writing to memory cannot fail.
+        let _ = write_summary(&mut table, &summary, run.path(), color);
+        console.text(&String::from_utf8_lossy(&table));
+        // A terminal that stands still holds the last page up for as long as its user wants; a signal skips it.
+        loop {
+            tokio::select! {
+                () = console.finish() => break,
+                event = signals.next() => match event {
+                    Event::Signal(_) => console.skip_rest(),
+                    Event::Suspend => {
+                        let _ = own::stop_self();
+                    }
+                    _ => {}
+                }
+            }
+        }
+        diagnostics::to_stderr();
+        code
+    }
+
+    fn state(&self, supervisor: &Supervisor) -> ProgressState {
+        let counts = supervisor.counts();
+        let paused = supervisor.paused();
+        ProgressState {
+            total: self.parts.launcher.count(),
+            complete: counts.total(),
+            skipped: counts.skipped,
+            failed: counts.failures(),
+            running: (supervisor.workers() - paused) as u32,
+            paused: paused as u32,
+            elapsed: self.parts.clock.now().since_start(),
+        }
+    }
+}
+
+/// Whether a later try may succeed because somebody gave back what is short.
+fn is_shortage(error: &io::Error) -> bool {
+    use nix::libc::{EAGAIN, EMFILE, ENFILE, ENOMEM};
+    error.raw_os_error().is_some_and(|code| [EAGAIN, EMFILE, ENFILE, ENOMEM].contains(&code))
+}

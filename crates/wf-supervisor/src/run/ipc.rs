@@ -1,0 +1,264 @@
+//! The local socket: who may connect, what they say, what they are told.
+//!
+//! A connection is nobody until its hello named a token that is registered, unused and, for the built-in worker, comes
+//! from that worker's own process. Whatever is wrong with one connection is logged and closes that one.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use interprocess::local_socket::ListenerOptions;
+use interprocess::local_socket::tokio::{Listener, Stream};
+use interprocess::local_socket::traits::StreamCommon as _;
+use interprocess::local_socket::traits::tokio::Listener as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use wf_core::{AttemptId, Event};
+use wf_protocol::limits::HELLO_TIMEOUT;
+use wf_protocol::{
+    Intake, Refusal, RefusalCode, Secret, ToSupervisor, ToWorker, VERSION, encode, socket_name,
+};
+
+use super::translate;
+
+/// Connections that have not said hello yet, at most; more wait to be accepted.
+const STRANGERS: usize = 64;
+/// Messages that wait for a worker to read them, at most; a worker that does not read is cut off.
+const UNREAD: usize = 64;
+
+/// The socket and everybody who may speak on it.
+#[derive(Debug)]
+pub struct Ipc {
+    path: PathBuf,
+    desk: Rc<Desk>,
+}
+
+/// What connections need to know.
+#[derive(Debug)]
+struct Desk {
+    /// As many as there are running attempts: a look-up by token may walk them.
+    tickets: RefCell<HashMap<AttemptId, Ticket>>,
+    lines: RefCell<HashMap<AttemptId, mpsc::Sender<ToWorker>>>,
+    /// A process id became known, or a ticket was revoked.
+    news: Notify,
+    events: mpsc::Sender<Event>,
+}
+
+/// An attempt's right to one connection.
+#[derive(Debug)]
+struct Ticket {
+    token: Secret,
+    job: String,
+    used: bool,
+    /// Whether only the attempt's own process may use it.
+    own_process_only: bool,
+    pid: Option<u32>,
+}
+
+impl Ipc {
+    /// Listens on `path`, a name of at most 100 bytes in a directory that only this user can enter.
+    pub fn listen(path: &Path, events: mpsc::Sender<Event>) -> io::Result<Ipc> {
+        let name = socket_name(path).map_err(io::Error::other)?;
+        let listener = ListenerOptions::new().name(name).create_tokio()?;
+        let desk = Rc::new(Desk {
+            tickets: RefCell::default(),
+            lines: RefCell::default(),
+            news: Notify::new(),
+            events,
+        });
+        tokio::task::spawn_local(accept(listener, Rc::clone(&desk)));
+        Ok(Ipc { path: path.to_owned(), desk })
+    }
+
+    /// Where it listens.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Gives an attempt its token: 128 random bits, good for one connection, dead with the attempt.
+    pub fn register(&self, attempt: AttemptId, job: String, own_process_only: bool) -> io::Result<Secret> {
+        let mut bits = [0u8; 16];
+        getrandom::fill(&mut bits).map_err(io::Error::other)?;
+        let token = Secret::from(format!("{:032x}", u128::from_ne_bytes(bits)));
+        let ticket = Ticket { token: token.clone(), job, used: false, own_process_only, pid: None };
+        self.desk.tickets.borrow_mut().insert(attempt, ticket);
+        Ok(token)
+    }
+
+    /// Notes the process id of an attempt, against which a hello may have to be checked.
+    pub fn set_pid(&self, attempt: AttemptId, pid: u32) {
+        if let Some(ticket) = self.desk.tickets.borrow_mut().get_mut(&attempt) {
+            ticket.pid = Some(pid);
+        }
+        self.desk.news.notify_waiters();
+    }
+
+    /// Sends a message to an attempt's worker, if it is connected. A worker that lets its messages pile up is cut off.
+    pub fn tell(&self, attempt: AttemptId, message: ToWorker) {
+        let mut lines = self.desk.lines.borrow_mut();
+        if let Some(line) = lines.get(&attempt)
+            && line.try_send(message).is_err()
+        {
+            lines.remove(&attempt);
+        }
+    }
+
+    /// The attempt is over: its token is worth nothing any more and its connection is closed.
+    pub fn revoke(&self, attempt: AttemptId) {
+        self.desk.tickets.borrow_mut().remove(&attempt);
+        self.desk.lines.borrow_mut().remove(&attempt);
+        self.desk.news.notify_waiters();
+    }
+}
+
+async fn accept(listener: Listener, desk: Rc<Desk>) {
+    let strangers = Arc::new(Semaphore::new(STRANGERS));
+    loop {
+        let Ok(permit) = Arc::clone(&strangers).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok(stream) => {
+                tokio::task::spawn_local(serve(stream, Rc::clone(&desk), permit));
+            }
+            // Out of descriptors, or the peer is gone already: the next connection is another matter.
+            Err(error) => {
+                log::warn!("cannot accept a connection: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn serve(stream: Stream, desk: Rc<Desk>, permit: OwnedSemaphorePermit) {
+    let peer = match stream.peer_creds() {
+        Ok(peer) => peer,
+        Err(error) => return log::warn!("closed a connection of unknown origin: {error}"),
+    };
+    let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok());
+    let shown = pid.map_or_else(|| "?".to_owned(), |pid| pid.to_string());
+    if peer.euid() != Some(nix::unistd::geteuid().as_raw()) {
+        return log::warn!("closed a connection of another user's process {shown}");
+    }
+    let mut intake = Intake::new();
+    let greeting = tokio::time::timeout(HELLO_TIMEOUT, greet(&stream, &mut intake, &desk, pid)).await;
+    drop(permit);
+    let late = || {
+        let detail = format!("no hello within {} s", HELLO_TIMEOUT.as_secs());
+        Err(Refusal { code: RefusalCode::Malformed, detail })
+    };
+    let result = match greeting.unwrap_or_else(|_| late()) {
+        Ok(None) => Ok(()),
+        Ok(Some((attempt, job))) => attend(&stream, intake, &desk, attempt, job).await,
+        Err(refusal) => Err(refusal),
+    };
+    if let Err(refusal) = result {
+        log::warn!("closed the connection of process {shown}: {}", refusal.detail);
+        if let Ok(frame) = encode(&refusal.message()) {
+            // Whoever sends nonsense may well not read either.
+            let _ = tokio::time::timeout(Duration::from_secs(1), (&stream).write_all(&frame)).await;
+        }
+    }
+}
+
+/// Reads the hello and finds out whose connection this is. `None`: it was closed before it said anything.
+async fn greet(
+    stream: &Stream,
+    intake: &mut Intake,
+    desk: &Desk,
+    pid: Option<u32>,
+) -> Result<Option<(AttemptId, String)>, Refusal> {
+    let token = loop {
+        match intake.next()? {
+            Some(ToSupervisor::Hello { token, .. }) => break token,
+            Some(_) => return Err(Refusal::token()),
+            None if fill(stream, intake).await => {}
+            None => return intake.finish().map(|()| None),
+        }
+    };
+    loop {
+        // Whoever waits for news must be registered for them before looking.
+        let news = desk.news.notified();
+        {
+            let mut tickets = desk.tickets.borrow_mut();
+            let found = tickets.iter_mut().find(|(_, t)| t.token == token && !t.used);
+            let (attempt, ticket) = found.ok_or_else(Refusal::token)?;
+            // The process id is told by the warden, on another descriptor: it may come after the hello.
+            if !ticket.own_process_only || ticket.pid.is_some() {
+                if ticket.own_process_only && ticket.pid != pid {
+                    return Err(Refusal::token());
+                }
+                ticket.used = true;
+                intake.accept();
+                return Ok(Some((*attempt, std::mem::take(&mut ticket.job))));
+            }
+        }
+        news.await;
+    }
+}
+
+/// Serves a worker whose hello was good, until its connection ends or its attempt does.
+async fn attend(
+    stream: &Stream,
+    intake: Intake,
+    desk: &Desk,
+    attempt: AttemptId,
+    job: String,
+) -> Result<(), Refusal> {
+    let (line, unread) = mpsc::channel(UNREAD);
+    // In the queue before anything else can be: the welcome is the first message.
+    let welcome = line.try_send(ToWorker::Welcome { version: VERSION, job });
+    debug_assert!(welcome.is_ok(), "a new queue has room");
+    desk.lines.borrow_mut().insert(attempt, line);
+    // A send fails only when the run is over, and with it everything here.
+    let _ = desk.events.send(Event::Connected { attempt }).await;
+    let result = tokio::select! {
+        result = listen(stream, intake, attempt, desk) => result,
+        () = speak(stream, unread) => Ok(()),
+    };
+    desk.lines.borrow_mut().remove(&attempt);
+    let _ = desk.events.send(Event::Disconnected { attempt }).await;
+    result
+}
+
+/// Takes in messages until the connection ends.
+async fn listen(stream: &Stream, mut intake: Intake, attempt: AttemptId, desk: &Desk) -> Result<(), Refusal> {
+    loop {
+        while let Some(message) = intake.next()? {
+            let Some(event) = translate::event(attempt, message) else { continue };
+            if desk.events.send(event).await.is_err() {
+                return Ok(());
+            }
+        }
+        if !fill(stream, &mut intake).await {
+            return intake.finish();
+        }
+    }
+}
+
+/// Sends messages as they come until the attempt is over or the worker is gone.
+async fn speak(mut stream: &Stream, mut unread: mpsc::Receiver<ToWorker>) {
+    while let Some(message) = unread.recv().await {
+        let Ok(frame) = encode(&message) else {
+            log::error!("a message to a worker does not fit into a frame");
+            return;
+        };
+        if stream.write_all(&frame).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Reads some bytes; `false` at the end of the connection.
+async fn fill(mut stream: &Stream, intake: &mut Intake) -> bool {
+    let mut bytes = [0u8; 4096];
+    match stream.read(&mut bytes).await {
+        Ok(0) | Err(_) => false,
+        Ok(n) => {
+            intake.push(&bytes[..n]);
+            true
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! What runs for an attempt: program, arguments, environment, and the built-in worker's job.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::{fs, io};
+
+use wf_core::resume::CheckpointUse;
+use wf_core::{AttemptId, ItemId, ItemIndex, Slot};
+use wf_protocol::Secret as Token;
+use wf_providers::Dialect;
+use wf_warden::Spawn;
+use wf_worker::job::{Input, Job, Role};
+
+use crate::config::{InputSource, RoleSettings, Settings, Work, WorkflowSettings};
+use crate::items::ItemSpec;
+use crate::items::placeholders::{self, Fill, Template};
+use crate::keys::Secret;
+use crate::plan::Plan;
+use crate::store::StoreError;
+use crate::store::atomic::write_atomic;
+use crate::store::layout::StateDir;
+use crate::store::run_dir::RunDir;
+use crate::store::work::{Realm, Work as WorkId};
+
+/// Makes the command of each attempt.
+#[derive(Debug)]
+pub struct Launcher {
+    items: Vec<ItemSpec>,
+    by_id: HashMap<ItemId, ItemIndex>,
+    program: Program,
+    work: WorkId,
+    prefix: &'static str,
+    state: StateDir,
+    run: RunDir,
+    /// Where workers start: the directory of the invocation for commands, the project for workflows.
+    cwd: PathBuf,
+    search: OsString,
+    /// Items whose checkpoint belongs to other inputs and is set aside at the first attempt.
+    stale: HashSet<ItemIndex>,
+    /// What earlier runs wrote, by item.
+    ours: HashMap<ItemIndex, String>,
+    /// By the key's name: the variable in which `--with-key` hands it over.
+    key_variables: HashMap<String, &'static str>,
+}
+
+#[derive(Debug)]
+enum Program {
+    Worker { exe: PathBuf, workflow: Box<WorkflowSettings>, settings: Box<JobSettings> },
+    Command(Template),
+}
+
+/// What all jobs of a run have in common beside the workflow.
+#[derive(Debug)]
+struct JobSettings {
+    project: PathBuf,
+    /// Under which outputs go; the project but for `--mock`.
+    outputs: PathBuf,
+    redo: bool,
+    call_timeout_ms: u64,
+    run: String,
+}
+
+impl Launcher {
+    /// For a run in `run` with this plan.
+    pub fn new(
+        settings: &Settings,
+        plan: Plan,
+        work: WorkId,
+        state: StateDir,
+        run: RunDir,
+    ) -> io::Result<Launcher> {
+        let (mut items, mut stale, mut ours) = (Vec::new(), HashSet::new(), HashMap::new());
+        for (i, planned) in plan.items.into_iter().enumerate() {
+            let index = ItemIndex(i as u32);
+            if planned.decision.checkpoint == CheckpointUse::SetAside {
+                stale.insert(index);
+            }
+            if let Some(sha256) = planned.output_of_ours {
+                ours.insert(index, sha256);
+            }
+            items.push(planned.item);
+        }
+        let by_id = (0..).map(ItemIndex).zip(&items).map(|(index, item)| (item.id.clone(), index)).collect();
+        let variable = |key: &crate::keys::KeyConfig| {
+            let kind = settings.pool.providers.get(&key.provider).map_or(Dialect::OpenAi, |p| p.kind);
+            (key.name.clone(), kind.key_variables()[0])
+        };
+        let key_variables = settings.pool.keys.iter().map(variable).collect();
+        let (program, cwd) = match &settings.work {
+            Work::Command(template) => (Program::Command(template.clone()), settings.project.cwd.clone()),
+            Work::Workflow(workflow) => {
+                let project = settings.project.dir.clone();
+                let job = JobSettings {
+                    outputs: if work.realm == Realm::Mock { state.mock_outputs() } else { project.clone() },
+                    project: project.clone(),
+                    redo: settings.redo,
+                    call_timeout_ms: u64::try_from(settings.call_timeout.as_millis()).unwrap_or(u64::MAX),
+                    run: run.id().to_string(),
+                };
+                let workflow = workflow.clone();
+                (Program::Worker { exe: worker_program()?, workflow, settings: Box::new(job) }, project)
+            }
+        };
+        Ok(Launcher {
+            by_id,
+            program,
+            work,
+            prefix: settings.work.prefix(),
+            state,
+            run,
+            cwd,
+            search: std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into()),
+            stale,
+            ours,
+            key_variables,
+            items,
+        })
+    }
+
+    /// How many items there are.
+    pub fn count(&self) -> u32 {
+        self.items.len() as u32
+    }
+
+    /// Whether the built-in worker runs, which must prove that it is the process that was started.
+    pub fn is_built_in(&self) -> bool {
+        matches!(self.program, Program::Worker { .. })
+    }
+
+    /// The name people see.
+    pub fn label(&self, item: ItemIndex) -> Arc<str> {
+        self.item(item).id.label(self.prefix).into()
+    }
+
+    /// The position of an item.
+    pub fn index(&self, id: &ItemId) -> Option<ItemIndex> {
+        self.by_id.get(id).copied()
+    }
+
+    fn item(&self, item: ItemIndex) -> &ItemSpec {
+        &self.items[item.0 as usize]
+    }
+
+    /// How much is in the item's log.
+    pub fn log_bytes(&self, item: ItemIndex) -> u64 {
+        fs::metadata(self.run.log(&self.label(item))).map_or(0, |meta| meta.len())
+    }
+
+    /// The command line as a person would type it.
+    pub fn shown(&self, spawn: &Spawn) -> String {
+        placeholders::shown(&spawn.argv)
+    }
+
+    /// What to execute for the attempt. The error says why nothing can be.
+    pub fn spawn(
+        &mut self,
+        attempt: AttemptId,
+        slot: Slot,
+        token: &Token,
+        keys: &[&Secret],
+    ) -> Result<Spawn, String> {
+        self.set_stale_checkpoint_aside(attempt.item)?;
+        let item = self.item(attempt.item);
+        let argv = match &self.program {
+            Program::Worker { .. } => vec![OsString::from("wf-worker")],
+            Program::Command(template) => template.render(&Fill {
+                text: item.text_or_id(),
+                id: item.id.as_str(),
+                position: u64::from(attempt.item.0) + 1,
+                slot: u32::from(slot.0) + 1,
+                run: self.run.id().as_str(),
+                attempt: attempt.number,
+            }),
+        };
+        let program = match &self.program {
+            Program::Worker { exe, .. } => exe.clone(),
+            Program::Command(_) => find_program(&argv[0], &self.search, &self.cwd)?,
+        };
+        let mut set_env: Vec<(OsString, OsString)> = Vec::with_capacity(8 + item.env.len());
+        let mut set = |name: &str, value: &OsStr| set_env.push((name.into(), value.into()));
+        for (name, value) in &item.env {
+            set(name, OsStr::new(&**value));
+        }
+        set("WF_ITEM_ID", OsStr::new(item.id.as_str()));
+        set("WF_ATTEMPT", OsStr::new(&attempt.number.to_string()));
+        set("WF_TOKEN", OsStr::new(token.expose()));
+        set("WF_WORKFLOW_DB", self.checkpoint(attempt.item).as_os_str());
+        if item.text_goes_to_file() {
+            set("WF_ITEM_TEXT_FILE", self.write_text(item)?.as_os_str());
+        } else {
+            set("WF_ITEM_TEXT", OsStr::new(item.text.as_deref().unwrap_or_default()));
+        }
+        for key in keys {
+            // A key of a provider that people know under a variable goes there.
+            if let Some(variable) = self.key_variables.get(key.name()) {
+                set(variable, OsStr::new(key.expose()));
+            }
+        }
+        Ok(Spawn { program, argv, set_env, unset_env: Vec::new(), cwd: self.cwd.clone() })
+    }
+
+    /// The built-in worker's job as JSON; for a command an empty object.
+    pub fn job(&self, attempt: AttemptId) -> String {
+        let Program::Worker { workflow, settings, .. } = &self.program else { return "{}".to_owned() };
+        let id = &self.item(attempt.item).id;
+        let input = match &workflow.input {
+            InputSource::File(pattern) => Input::File(pattern.path(id)),
+            InputSource::Command(words) => {
+                Input::Command(words.iter().map(|w| w.replace("{id}", id.as_str())).collect())
+            }
+        };
+        let output = workflow.output.path(id);
+        let job = Job {
+            workflow: workflow.name.word().to_owned(),
+            project_dir: settings.project.clone(),
+            input,
+            output: match output.strip_prefix("/") {
+                // A mock run writes nowhere but below its own directory.
+                Ok(inside) if self.work.realm == Realm::Mock => settings.outputs.join(inside),
+                Err(_) if self.work.realm == Realm::Mock => settings.outputs.join(&output),
+                _ => output,
+            },
+            our_output_sha256: self.ours.get(&attempt.item).cloned(),
+            lineage_dir: self.state.lineage(&self.work, id),
+            audit_file: self.run.item_audit(id),
+            max_iterations: workflow.max_iterations,
+            commit: workflow.commit && self.work.realm == Realm::Real,
+            drafter: role(&workflow.drafter),
+            reviewer: role(&workflow.reviewer),
+            prompts_dir: workflow.prompts_dir.clone(),
+            redo: settings.redo,
+            call_timeout_ms: settings.call_timeout_ms,
+        };
+        serde_json::to_string(&job)
+            .expect("a job is plain strings and numbers with UTF-8 paths checked at load")
+    }
+
+    /// The item's checkpoint database.
+    pub fn checkpoint(&self, item: ItemIndex) -> PathBuf {
+        self.state.checkpoint(&self.work, &self.item(item).id)
+    }
+
+    /// A checkpoint of other inputs must not be resumed, and is kept.
+    fn set_stale_checkpoint_aside(&mut self, item: ItemIndex) -> Result<(), String> {
+        if !self.stale.remove(&item) {
+            return Ok(());
+        }
+        let path = self.checkpoint(item);
+        for suffix in ["-wal", "-shm", ""] {
+            let mut from = path.clone().into_os_string();
+            from.push(suffix);
+            let mut to = path.clone().into_os_string();
+            to.push(format!(".before-{}{suffix}", self.run.id().short()));
+            match fs::rename(&from, &to) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    return Err(format!("cannot set its old checkpoint {} aside: {error}", path.display()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Linux takes no single string over 128 KiB at exec, so a long text is handed over in a file.
+    fn write_text(&self, item: &ItemSpec) -> Result<PathBuf, String> {
+        let path = self.run.path().join(format!("text-{}.txt", item.id));
+        let text = item.text.as_deref().unwrap_or_default();
+        let fill = |out: &mut io::BufWriter<&fs::File>| {
+            io::Write::write_all(out, text.as_bytes()).map_err(StoreError::writing(&path))
+        };
+        write_atomic(&path, fill).map_err(|error| error.to_string())?;
+        Ok(path)
+    }
+}
+
+fn role(role: &RoleSettings) -> Role {
+    Role {
+        provider: role.provider.name.clone(),
+        kind: role.provider.kind.name().to_owned(),
+        model: role.model.clone(),
+        base_url: role.provider.base_url.clone(),
+        max_output_tokens: role.max_output_tokens,
+    }
+}
+
+/// The built-in worker, installed beside this program.
+fn worker_program() -> io::Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let worker = own.with_file_name("wf-worker");
+    if worker.is_file() {
+        return Ok(worker);
+    }
+    let what = format!("the built-in worker {} is missing: install wf-supervisor again", worker.display());
+    Err(io::Error::new(io::ErrorKind::NotFound, what))
+}
+
+/// The file that a command's first word means: itself where it has a slash, else the first executable of that name in
+/// `search`. No shell does it for us, and the warden wants a path.
+fn find_program(name: &OsStr, search: &OsStr, cwd: &Path) -> Result<PathBuf, String> {
+    let shown = name.to_string_lossy();
+    if name.is_empty() {
+        return Err("the command's name is empty".to_owned());
+    }
+    if name.as_encoded_bytes().contains(&b'/') {
+        return Ok(cwd.join(name));
+    }
+    let mut unusable = None;
+    for dir in std::env::split_paths(search) {
+        let path = cwd.join(dir).join(name);
+        if let Ok(meta) = fs::metadata(&path)
+            && meta.is_file()
+        {
+            if meta.permissions().mode() & 0o111 != 0 {
+                return Ok(path);
+            }
+            unusable.get_or_insert(path);
+        }
+    }
+    Err(match unusable {
+        Some(path) => format!("{} is not executable (chmod +x)", path.display()),
+        None => format!("command not found: {shown} (it is in no directory of PATH)"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found_as_a_shell_finds_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, mode| {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, "").unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            path
+        };
+        let plain = file("a/tool", 0o644);
+        let tool = file("b/tool", 0o755);
+        fs::create_dir_all(dir.path().join("a/folder")).unwrap();
+        let search = std::env::join_paths([dir.path().join("a"), dir.path().join("b")]).unwrap();
+        let find = |name: &str| find_program(OsStr::new(name), &search, dir.path());
+        assert_eq!(find("tool"), Ok(tool), "the first that can be executed");
+        assert_eq!(find("./a/tool"), Ok(dir.path().join("./a/tool")), "a path is taken as it is");
+        assert!(find("folder").unwrap_err().starts_with("command not found: folder"));
+        assert!(find("").is_err());
+        let only_plain = std::env::join_paths([dir.path().join("a")]).unwrap();
+        let error = find_program(OsStr::new("tool"), &only_plain, dir.path()).unwrap_err();
+        assert_eq!(error, format!("{} is not executable (chmod +x)", plain.display()));
+    }
+}

@@ -1,0 +1,63 @@
+//! Signals to the supervisor, as events.
+
+use nix::sys::signal::Signal;
+use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
+use wf_core::{Event, StopSignal};
+
+/// The signals a run listens to.
+#[derive(Debug)]
+pub struct Signals {
+    /// `None` where SIGHUP was ignored at the start (`nohup`): it stays ignored.
+    hangup: Option<Stream>,
+    interrupt: Stream,
+    quit: Stream,
+    terminate: Stream,
+    suspend: Stream,
+    resume: Stream,
+    /// A file that would outgrow `RLIMIT_FSIZE` must be an error of that write, not the end of the supervisor.
+    _file_size: Stream,
+}
+
+impl Signals {
+    /// Installs the handlers. Handlers, never `SIG_IGN`: an ignored signal would be inherited by the workers.
+    pub fn listen() -> std::io::Result<Signals> {
+        let raw = |s: Signal| signal(SignalKind::from_raw(s as i32));
+        Ok(Signals {
+            hangup: if hangup_is_ignored() { None } else { Some(signal(SignalKind::hangup())?) },
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            terminate: signal(SignalKind::terminate())?,
+            suspend: raw(Signal::SIGTSTP)?,
+            resume: raw(Signal::SIGCONT)?,
+            _file_size: raw(Signal::SIGXFSZ)?,
+        })
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) -> Event {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(stream) => stream.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = self.quit.recv() => Event::Signal(StopSignal::Quit),
+            _ = self.interrupt.recv() => Event::Signal(StopSignal::Interrupt),
+            _ = self.terminate.recv() => Event::Signal(StopSignal::Terminate),
+            _ = hangup => Event::Signal(StopSignal::Hangup),
+            _ = self.suspend.recv() => Event::Suspend,
+            _ = self.resume.recv() => Event::Continue,
+        }
+    }
+}
+
+/// Whether whoever started us had SIGHUP ignored.
+fn hangup_is_ignored() -> bool {
+    std::fs::read_to_string("/proc/self/status").is_ok_and(|status| {
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        mask.and_then(|m| u64::from_str_radix(m.trim(), 16).ok())
+            .is_some_and(|m| m & (1 << (Signal::SIGHUP as u64 - 1)) != 0)
+    })
+}
