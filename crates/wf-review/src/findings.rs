@@ -145,8 +145,9 @@ fn words(text: &str) -> impl Iterator<Item = String> + '_ {
 
 /// Whether a text says that there is nothing: "No issues found", "None", "Security: n/a", or no word at all.
 pub(crate) fn is_none(text: &str) -> bool {
-    says_nothing(text)
-        || text.split_once(':').is_some_and(|(title, rest)| title.len() <= 60 && says_nothing(rest))
+    let after_title =
+        |(title, rest): (&str, &str)| title.len() <= 60 && !rest.trim().is_empty() && says_nothing(rest);
+    says_nothing(text) || text.split_once(':').is_some_and(after_title)
 }
 
 fn says_nothing(text: &str) -> bool {
@@ -156,8 +157,16 @@ fn says_nothing(text: &str) -> bool {
     let (head, rest) = text.split_at(end);
     let mut head = words(head);
     let Some(first) = head.next() else { return !text.contains(char::is_alphanumeric) };
+    // "No issues found in security", but not "No security".
+    let mut scope = false;
+    let mut harmless = |word: String| {
+        scope |= matches!(word.as_str(), "in" | "for" | "regarding");
+        scope && is_category(&word)
+            || matches!(word.as_str(), "for" | "regarding")
+            || NOTHING_MORE.contains(&word.as_str())
+    };
     NOTHING.contains(&first.as_str())
-        && head.all(|word| NOTHING_MORE.contains(&word.as_str()))
+        && head.all(&mut harmless)
         && !words(rest).any(|word| CONTRAST.contains(&word.as_str()))
 }
 
@@ -351,6 +360,7 @@ mod tests {
             "No Tier 1 issues identified - the design is local",
             "0 issues",
             "Nothing to report",
+            "No issues found in cost and security",
             "Passed",
         ] {
             assert!(is_none(text), "{text}");
@@ -362,6 +372,8 @@ mod tests {
             "No issues found. However, the key is logged",
             "Nothing stops a loop",
             "Security: no validation",
+            "No security",
+            "Key is logged:",
             "Key is logged",
             "no",
         ] {
