@@ -1,124 +1,11 @@
 //! Collects the findings of a tier from its lines.
 
-/// Words that begin a statement that there is nothing.
-const NOTHING: [&str; 14] = [
-    "0",
-    "clean",
-    "clear",
-    "fine",
-    "na",
-    "no",
-    "none",
-    "nothing",
-    "ok",
-    "okay",
-    "pass",
-    "passed",
-    "satisfied",
-    "zero",
-];
-
-/// What such a statement may go on with and still say no more than that.
-const NOTHING_MORE: [&str; 39] = [
-    "1",
-    "2",
-    "3",
-    "additional",
-    "all",
-    "at",
-    "blocking",
-    "concerns",
-    "critical",
-    "detected",
-    "findings",
-    "finding",
-    "found",
-    "further",
-    "here",
-    "high",
-    "identified",
-    "in",
-    "issue",
-    "issues",
-    "items",
-    "major",
-    "new",
-    "noted",
-    "observed",
-    "open",
-    "outstanding",
-    "priority",
-    "problems",
-    "remain",
-    "remaining",
-    "significant",
-    "suggestions",
-    "that",
-    "this",
-    "tier",
-    "time",
-    "to",
-    "report",
-];
-
-/// Words that take a "nothing" back.
-const CONTRAST: [&str; 9] =
-    ["although", "apart", "besides", "but", "except", "however", "still", "though", "unless"];
-
-/// Words of headings: a label made of them alone says nothing itself.
-const CATEGORIES: [&str; 47] = [
-    "1",
-    "2",
-    "3",
-    "and",
-    "architecture",
-    "be",
-    "before",
-    "blocking",
-    "compliance",
-    "cost",
-    "critical",
-    "design",
-    "documentation",
-    "finding",
-    "findings",
-    "first",
-    "fix",
-    "fixed",
-    "have",
-    "high",
-    "implementation",
-    "issue",
-    "issues",
-    "legal",
-    "maintainability",
-    "merge",
-    "must",
-    "nice",
-    "observability",
-    "of",
-    "performance",
-    "priority",
-    "privacy",
-    "proceeding",
-    "quality",
-    "recommended",
-    "required",
-    "safety",
-    "security",
-    "should",
-    "suggestion",
-    "suggestions",
-    "testability",
-    "testing",
-    "the",
-    "tier",
-    "to",
-];
+use crate::boxes::boxes;
+use crate::nothing::{contrasts, is_category, is_none};
 
 /// A text in one line without emphasis and without a box in front.
 pub(crate) fn plain(text: &str) -> String {
-    let text = crate::boxes::boxes(text).first().map_or(text, |_| after_box(text));
+    let text = boxes(text).first().map_or(text, |_| after_box(text));
     let mut line = String::with_capacity(text.len());
     for word in text.split_whitespace() {
         let bare = word.replace("**", "");
@@ -137,42 +24,6 @@ fn after_box(text: &str) -> &str {
         let mark = text[at..].chars().next().map_or(0, char::len_utf8);
         &text[at + mark..]
     })
-}
-
-fn words(text: &str) -> impl Iterator<Item = String> + '_ {
-    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
-}
-
-/// Whether a text says that there is nothing: "No issues found", "None", "Security: n/a", or no word at all.
-pub(crate) fn is_none(text: &str) -> bool {
-    let after_title =
-        |(title, rest): (&str, &str)| title.len() <= 60 && !rest.trim().is_empty() && says_nothing(rest);
-    says_nothing(text) || text.split_once(':').is_some_and(after_title)
-}
-
-fn says_nothing(text: &str) -> bool {
-    let text = text.replace("n/a", "na").replace("N/A", "na");
-    // The first sentence says it; what follows may only explain.
-    let end = text.find(['.', ';', '(', '—', '–']).or_else(|| text.find(" - ")).unwrap_or(text.len());
-    let (head, rest) = text.split_at(end);
-    let mut head = words(head);
-    let Some(first) = head.next() else { return !text.contains(char::is_alphanumeric) };
-    // "No issues found in security", but not "No security".
-    let mut scope = false;
-    let mut harmless = |word: String| {
-        scope |= matches!(word.as_str(), "in" | "for" | "regarding");
-        scope && is_category(&word)
-            || matches!(word.as_str(), "for" | "regarding")
-            || NOTHING_MORE.contains(&word.as_str())
-    };
-    NOTHING.contains(&first.as_str())
-        && head.all(&mut harmless)
-        && !words(rest).any(|word| CONTRAST.contains(&word.as_str()))
-}
-
-/// Whether a text is made of headings' words alone.
-pub(crate) fn is_category(text: &str) -> bool {
-    words(text).all(|word| CATEGORIES.contains(&word.as_str()))
 }
 
 /// The findings of one tier. What is neither a list item, nor a row of a table, nor begins with a title in bold is prose
@@ -316,16 +167,12 @@ impl Collector {
 
 /// Whether a line outside of a list begins a finding: with a title in bold, or with a box.
 fn begins_finding(text: &str) -> bool {
-    text.starts_with("**") || !crate::boxes::boxes(text).is_empty()
+    text.starts_with("**") || !boxes(text).is_empty()
 }
 
 /// A title without a text after it.
 fn is_title(text: &str) -> bool {
     text.split_once(':').is_none_or(|(_, rest)| rest.trim().is_empty())
-}
-
-fn contrasts(text: &str) -> bool {
-    words(text).any(|word| CONTRAST.contains(&word.as_str()))
 }
 
 /// The content of a list item: `- a`, `* a`, `+ a`, `• a`, `1. a`, `2) a`.
@@ -342,45 +189,6 @@ pub(crate) fn list_item(text: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nothing_is_said_in_many_ways_but_not_by_any_sentence() {
-        for text in [
-            "",
-            "—",
-            "✅",
-            "No issues found",
-            "**No issues found.**",
-            "no blocking issues found",
-            "None.",
-            "N/A",
-            "n/a (local only)",
-            "Security: None",
-            "**Cost:** No issues found. Everything runs locally.",
-            "No Tier 1 issues identified - the design is local",
-            "0 issues",
-            "Nothing to report",
-            "No issues found in cost and security",
-            "Passed",
-        ] {
-            assert!(is_none(text), "{text}");
-        }
-        for text in [
-            "None of the endpoints checks who calls",
-            "No rate limit on the public endpoint",
-            "No issues found, but the key is logged",
-            "No issues found. However, the key is logged",
-            "Nothing stops a loop",
-            "Security: no validation",
-            "No security",
-            "Key is logged:",
-            "Key is logged",
-            "no",
-        ] {
-            // "no" alone is vocabulary, and says nothing.
-            assert_eq!(is_none(text), text == "no", "{text}");
-        }
-    }
 
     #[test]
     fn a_tier_in_every_shape() {

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
-use crate::findings::{is_none, plain};
+use crate::findings::plain;
+use crate::nothing::is_none;
 use crate::quoting::Fence;
 use crate::words::{Stated, quote, stated};
 
@@ -33,7 +34,7 @@ pub(crate) struct Answer {
 }
 
 /// What was found outside of fences.
-pub(crate) struct Answers {
+pub(crate) struct Found {
     pub(crate) answers: Vec<Answer>,
     /// The text without the objects that were read.
     pub(crate) prose: String,
@@ -42,7 +43,7 @@ pub(crate) struct Answers {
 }
 
 /// Finds the objects with a `verdict` in the reviewer's own text.
-pub(crate) fn find(outside: &str) -> Answers {
+pub(crate) fn find(outside: &str) -> Found {
     let bytes = outside.as_bytes();
     let mut answers = Vec::new();
     let mut taken: Vec<Range<usize>> = Vec::new();
@@ -83,7 +84,7 @@ pub(crate) fn find(outside: &str) -> Answers {
             Err(_) => broken = true,
         }
     }
-    Answers { answers, prose: without(outside, &taken), broken }
+    Found { answers, prose: without(outside, &taken), broken }
 }
 
 /// The answer in a fence that holds a JSON object and nothing else.

@@ -12,6 +12,7 @@ mod findings;
 mod gate;
 mod json;
 mod markdown;
+mod nothing;
 mod outline;
 mod quoting;
 mod settle;
@@ -106,14 +107,15 @@ pub struct Review {
 pub fn parse(document: &str) -> Review {
     let document = quoting::unwrap_fence(document.strip_prefix('\u{feff}').unwrap_or(document));
     let quoting::Parts { outside, fences } = quoting::split(document);
-    let answers = json::find(&outside);
-    let scan = markdown::scan(&answers.prose);
-    settle::settle(answers, scan, &fences)
+    let found = json::find(&outside);
+    let scan = markdown::scan(&found.prose);
+    settle::settle(found, scan, &fences)
 }
 
 impl Review {
     /// Reads the answer to a second question, for the verdict alone, after this review was unparseable. The findings of
     /// the first answer still stand, so a blocking one still forbids an approval.
+    #[must_use]
     pub fn settled_by(self, answer: &str) -> Review {
         let answer = parse(answer);
         let mut review = Review { verdict: answer.verdict, form: answer.form, ..self };

@@ -1,7 +1,8 @@
 //! Reads the lines of a review: its sections, findings, boxes and verdict lines.
 
 use crate::boxes::boxes;
-use crate::findings::{Collector, is_none, list_item, plain};
+use crate::findings::{Collector, list_item, plain};
+use crate::nothing::is_none;
 use crate::outline::{Outline, Section, after_verdict, heading, label, meaning};
 use crate::words::{Stated, leading_word, stated};
 use crate::{Verdict, gate};
@@ -70,6 +71,12 @@ pub(crate) fn scan(prose: &str) -> Scan {
 impl Reader {
     fn line(&mut self, line: &str) {
         let text = line.trim();
+        if text.is_empty() {
+            if let Some(collector) = self.collector(self.outline.section()) {
+                collector.line(line);
+            }
+            return;
+        }
         let indent = line
             .chars()
             .take_while(|c| c.is_whitespace())
@@ -77,7 +84,7 @@ impl Reader {
             .sum::<usize>();
         let listed = list_item(text);
         let content = listed.unwrap_or(text);
-        if !text.is_empty() && indent < CODE_INDENT {
+        if indent < CODE_INDENT {
             let stated = self.boxes(content, listed.is_some()) || self.verdict_line(text, listed.is_some());
             self.verdict_next &= !stated;
             if stated && self.outline.section() != Section::Other {
@@ -160,7 +167,8 @@ impl Reader {
         let ticked = boxes(after.unwrap_or(content));
         let in_verdict = self.outline.section() == Section::Verdict;
         // Among findings and checks, only a word in capitals is the verdict's: "- [ ] **Discuss:** ..." is a finding.
-        let strict = !in_verdict && !(self.outline.section() == Section::Other && !listed);
+        let in_prose = self.outline.section() == Section::Other && !listed;
+        let strict = !in_verdict && !in_prose;
         let mut any = false;
         for ticked in ticked {
             let Some(word) = leading_word(ticked.label) else { continue };

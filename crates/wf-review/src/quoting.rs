@@ -41,6 +41,9 @@ enum Mode {
 /// Other fences stay, a JSON answer's too.
 pub(crate) fn unwrap_fence(document: &str) -> &str {
     let trimmed = document.trim();
+    if opens(trimmed.lines().next().unwrap_or("")).is_none() {
+        return document;
+    }
     let Parts { outside, fences } = split(trimmed);
     match fences.as_slice() {
         [only]

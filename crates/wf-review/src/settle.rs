@@ -1,25 +1,25 @@
 //! Puts together what was found, and decides every doubt against an approval.
 
-use crate::json::{Answer, Answers, in_fence};
+use crate::json::{Answer, Found, in_fence};
 use crate::markdown::Scan;
 use crate::quoting::Fence;
 use crate::words::Stated;
 use crate::{Form, Review, Verdict};
 
 /// Decides.
-pub(crate) fn settle(answers: Answers, scan: Scan, fences: &[Fence<'_>]) -> Review {
-    let Answers { answers: mut json, prose: _, broken } = answers;
-    let fenced: Vec<Answer> = fences.iter().filter_map(in_fence).collect();
+pub(crate) fn settle(found: Found, scan: Scan, fences: &[Fence<'_>]) -> Review {
+    let Found { answers: mut json, prose: _, broken } = found;
+    let in_fences: Vec<Answer> = fences.iter().filter_map(in_fence).collect();
     let mut doubts = Vec::new();
     if json.is_empty() && scan.marked.is_empty() && scan.lines.is_empty() {
         // Nothing is said outside of the fences: a JSON answer in one is the reviewer's, if there is but one.
-        if fenced.len() > 1 {
+        if in_fences.len() > 1 {
             doubts.push(
                 "there are several JSON answers in fences, and no telling which of them counts".to_owned(),
             );
         }
-        json.extend(fenced);
-    } else if fenced.iter().any(is_refusal) {
+        json.extend(in_fences);
+    } else if in_fences.iter().any(is_refusal) {
         doubts.push("a fenced JSON answer does not approve".to_owned());
     }
 
@@ -41,7 +41,7 @@ pub(crate) fn settle(answers: Answers, scan: Scan, fences: &[Fence<'_>]) -> Revi
     for (form, stated) in &statements {
         match stated {
             Stated::Clear(verdict) if clear.iter().all(|(_, known)| known != verdict) => {
-                clear.push((*form, *verdict))
+                clear.push((*form, *verdict));
             }
             Stated::Clear(_) => {}
             Stated::Qualified(words) => doubts.push(format!("the approval has conditions: {words}")),

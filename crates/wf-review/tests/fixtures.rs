@@ -123,18 +123,19 @@ fn read(file: &str) -> String {
 
 #[test]
 fn every_fixture_is_read_as_it_should_be() {
-    let mut wrong = String::new();
+    let mut wrong = Vec::new();
     for (file, verdict, form, counts, contradiction) in CASES {
         let review = parse(&read(file));
         let found = (review.blocking.len(), review.high.len(), review.suggestions.len());
         let told = review.contradiction.as_deref().unwrap_or("");
         let as_told = if contradiction.is_empty() { told.is_empty() } else { told.contains(contradiction) };
         if (review.verdict, review.form, found) != (*verdict, *form, *counts) || !as_told {
-            wrong +=
-                &format!("{file}: expected {verdict:?} {form:?} {counts:?} {contradiction:?}\n{review:#?}\n");
+            wrong.push(format!(
+                "{file}: expected {verdict:?} {form:?} {counts:?} {contradiction:?}\n{review:#?}"
+            ));
         }
     }
-    assert!(wrong.is_empty(), "{wrong}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
