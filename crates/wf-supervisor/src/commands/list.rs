@@ -104,7 +104,7 @@ fn write_table<'a>(
                 write_row([id.as_str(), &when(run.started), &workflow, &overhead, &state, &items], out)?;
             }
             Err(e) => {
-                write_row([id.as_str(), &when(id.started()), "-", "-", "unreadable", &e.to_string()], out)?
+                write_row([id.as_str(), &when(id.started()), "-", "-", "unreadable", &e.to_string()], out)?;
             }
         }
     }

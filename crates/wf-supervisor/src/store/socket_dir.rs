@@ -96,8 +96,9 @@ fn remove_stale(base: &Path) {
         }
         let path = entry.path();
         let Ok(found) = fs::symlink_metadata(&path) else { continue };
-        let is_ours =
-            found.is_dir() && found.uid() == nix::unistd::getuid().as_raw() && found.mode() & 0o077 == 0;
+        let is_ours = found.is_dir()
+            && found.uid() == nix::unistd::getuid().as_raw()
+            && (found.mode() & 0o777) == 0o700;
         if is_ours && is_left_behind(&path, &found) {
             remove_known(&path);
         }

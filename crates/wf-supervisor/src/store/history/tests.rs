@@ -403,8 +403,8 @@ fn the_writer_keeps_the_index_up_and_waits_at_the_end() {
 fn a_writer_that_cannot_keep_up_reads_the_journal_at_the_end() {
     let (_dir, state) = state();
     let all = sample_run(B, 1000);
-    let (run_dir, _lock) = write_run(&state, B, &all);
     let history = History::open(&state).unwrap();
+    let (run_dir, _lock) = write_run(&state, B, &all);
     // Another process has the database for itself meanwhile.
     let blocker = Connection::open(state.history_db()).unwrap();
     blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
