@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Fixtures, Script, Window, draw};
+use crate::{Faults, Fixtures, Script, Window, draw};
 
 /// Everything that can be chosen about a mock server. Start from [`MockConfig::default`] or a
 /// [profile](MockConfig::profile) and change what matters.
@@ -104,27 +104,6 @@ impl Latency {
     }
 }
 
-/// What goes wrong by chance: shares of calls from 0 to 1, drawn per prompt and attempt.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Faults {
-    /// 429 although the limits allow the call.
-    pub limited: f64,
-    /// 503, at Anthropic 529.
-    pub overloaded: f64,
-    /// 500.
-    pub failed: f64,
-    /// The reply ends in the middle.
-    pub cut: f64,
-    /// The connection closes without a reply.
-    pub dropped: f64,
-    /// The reply trickles in pieces over three more latencies.
-    pub slow: f64,
-    /// The most faults one prompt meets (slow replies are none); 0 for no bound. With a bound below a client's retries,
-    /// every call succeeds in the end.
-    pub per_prompt: u32,
-}
-
 impl Default for MockConfig {
     fn default() -> MockConfig {
         MockConfig {
@@ -198,18 +177,6 @@ impl MockConfig {
             return Err(format!("no key is named {name}, so it cannot be revoked"));
         }
         self.faults.check()
-    }
-}
-
-impl Faults {
-    /// What is wrong with these shares, in a sentence.
-    pub fn check(&self) -> Result<(), String> {
-        let shares = [self.limited, self.overloaded, self.failed, self.cut, self.dropped, self.slow];
-        if shares.iter().all(|share| (0.0..=1.0).contains(share)) && shares.iter().sum::<f64>() <= 1.0 {
-            Ok(())
-        } else {
-            Err("the shares of faults must each be from 0 to 1, and together at most 1".to_owned())
-        }
     }
 }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::config::{Faults, Latency, Limits};
-use crate::engine::{Engine, Fault};
+use crate::config::{Latency, Limits};
+use crate::engine::Engine;
+use crate::faults::{Fault, Faults};
 use crate::{MockConfig, Script, Window};
 
 /// What to change; what is absent stays. Unknown fields are refused.

@@ -3,41 +3,16 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::config::MockConfig;
 use crate::context::Context;
 use crate::counters::{Counters, LastMinute, Tally};
+use crate::faults::Fault;
 use crate::quota::{Dimension, Excess, GroupQuota, Level};
 use crate::wire::{Answer, Call, Dialect, Encoded, Levels, Manner, Refusal};
 use crate::{answers, draw};
 
 /// How long a refusal tells to wait where no limit says it, on the server's clock.
 const USUAL_WAIT: Duration = Duration::from_secs(1);
-
-/// A fault that can be asked for, for the next calls to come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Fault {
-    /// No fault: this call goes through whatever chance says.
-    None,
-    /// 429.
-    Limited,
-    /// 503, at Anthropic 529.
-    Overloaded,
-    /// 500.
-    Failed,
-    /// The reply ends in the middle.
-    Cut,
-    /// The connection closes without a reply.
-    Dropped,
-    /// The reply trickles in.
-    Slow,
-    /// The key is refused, this once.
-    KeyRefused,
-    /// The account cannot pay, this once.
-    NoCredit,
-}
 
 /// The two clocks, read at the same moment.
 #[derive(Clone, Copy, Debug)]
@@ -291,29 +266,15 @@ impl Engine {
         }
         let faults = self.config.faults;
         let seen = self.seen.entry(prompt).or_default();
-        let may_fail = faults.per_prompt == 0 || seen.faults < faults.per_prompt;
-        let mut left = draw::unit(draw::hash(&[b"fault", &chance.to_le_bytes()]));
-        for (share, fault) in [
-            (faults.slow, Fault::Slow),
-            (faults.limited, Fault::Limited),
-            (faults.overloaded, Fault::Overloaded),
-            (faults.failed, Fault::Failed),
-            (faults.cut, Fault::Cut),
-            (faults.dropped, Fault::Dropped),
-        ] {
-            if left < share {
-                if fault == Fault::Slow {
-                    return fault;
-                }
-                if may_fail {
-                    seen.faults += 1;
-                    return fault;
-                }
-                break;
-            }
-            left -= share;
+        let fault = faults.pick(draw::unit(draw::hash(&[b"fault", &chance.to_le_bytes()])));
+        if matches!(fault, Fault::None | Fault::Slow) {
+            return fault;
         }
-        Fault::None
+        if faults.per_prompt > 0 && seen.faults >= faults.per_prompt {
+            return Fault::None;
+        }
+        seen.faults += 1;
+        fault
     }
 
     fn refusal(&self, key: &str, group: &str, fault: Fault) -> Option<Refusal> {
@@ -391,11 +352,9 @@ impl Engine {
             Refusal::Limited(..) => tally.limited += 1,
             Refusal::Overloaded => tally.overloaded += 1,
             Refusal::Failed => tally.errors += 1,
-            Refusal::KeyMissing
-            | Refusal::KeyInvalid
-            | Refusal::NoCredit
-            | Refusal::BadRequest(_)
-            | Refusal::NotFound(_) => tally.refused += 1,
+            Refusal::KeyMissing | Refusal::KeyInvalid | Refusal::NoCredit | Refusal::BadRequest(_) => {
+                tally.refused += 1;
+            }
         });
     }
 

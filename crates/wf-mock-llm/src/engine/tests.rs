@@ -1,7 +1,8 @@
 //! The server's decisions in virtual time.
 
 use super::*;
-use crate::config::{Faults, Latency, Limits, MockKey};
+use crate::config::{Latency, Limits, MockKey};
+use crate::faults::Faults;
 use crate::quota::Window;
 use crate::script::Script;
 
@@ -70,7 +71,10 @@ fn a_limit_of_tokens_counts_input_and_output() {
     let tally = engine.counters.total;
     assert_eq!(tally.tokens_in, 2 * 25);
     assert!(tally.tokens_out > 20);
-    assert_eq!(engine.counters.groups["one"].minute_max_tokens, (tally.tokens_in + tally.tokens_out) / 2);
+    assert_eq!(
+        engine.counters.groups["one"].minute_max_tokens,
+        u64::midpoint(tally.tokens_in, tally.tokens_out)
+    );
 }
 
 #[test]

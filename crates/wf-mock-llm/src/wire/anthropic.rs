@@ -105,7 +105,6 @@ pub(super) fn refusal(refusal: &Refusal, manner: &Manner<'_>) -> Encoded {
             "Your credit balance is too low to access the Anthropic API.".to_owned(),
         ),
         Refusal::BadRequest(what) => (400, "invalid_request_error", what.clone()),
-        Refusal::NotFound(what) => (404, "not_found_error", what.clone()),
     };
     let mut headers = Vec::new();
     if let Refusal::Limited(_, _, wait) = refusal

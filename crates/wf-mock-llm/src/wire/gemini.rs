@@ -89,7 +89,6 @@ pub(super) fn refusal(refusal: &Refusal, manner: &Manner<'_>) -> Encoded {
             &Value::Null,
         ),
         Refusal::BadRequest(what) => error(400, "INVALID_ARGUMENT", what, &Value::Null),
-        Refusal::NotFound(what) => error(404, "NOT_FOUND", what, &Value::Null),
     }
 }
 

@@ -83,8 +83,6 @@ pub enum Refusal {
     NoCredit,
     /// The request is not what the API takes.
     BadRequest(String),
-    /// There is no such thing.
-    NotFound(String),
 }
 
 /// What the quota headers show. Durations are those of the wall.

@@ -109,9 +109,6 @@ pub(super) fn refusal(refusal: &Refusal, manner: &Manner<'_>) -> Encoded {
             "You exceeded your current quota, please check your plan and billing details.",
         ),
         Refusal::BadRequest(what) => (400, "invalid_request_error", Value::Null, what.as_str()),
-        Refusal::NotFound(what) => {
-            (404, "invalid_request_error", Value::from("model_not_found"), what.as_str())
-        }
     };
     Encoded::json(status, &error(kind, &code, message))
 }

@@ -121,7 +121,6 @@ fn other_refusals_are_read_back_as_what_they_are() {
             (Refusal::KeyInvalid, "key refused"),
             (Refusal::NoCredit, "billing"),
             (Refusal::BadRequest("contents: missing".into()), "request refused"),
-            (Refusal::NotFound("no such model".into()), "request refused"),
         ] {
             let sent = ours.refusal(&refusal, &manner(true));
             let Reply::Refused(read) = read(theirs, &sent) else { panic!("{refusal:?} is no answer") };
