@@ -81,6 +81,10 @@ impl Observer {
         self.overloaded_until = Time::ZERO;
         self.probe = None;
         self.is_ramping = false;
+        if self.quarantined.len() == self.group_of.len() {
+            // Otherwise the new run could do nothing at all: it may try each key once.
+            self.quarantined.clear();
+        }
     }
 
     fn seen(&mut self, key: usize, model: &str) -> &mut Seen {

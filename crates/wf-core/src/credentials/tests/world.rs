@@ -410,6 +410,7 @@ impl World {
         self.pool.restore(&kept, self.now);
         self.observer.restarted();
         self.acts.clear();
+        self.asked.clear();
         for item in 0..self.plan.workers {
             let worker = &mut self.workers[item as usize];
             worker.attempt += 1;
@@ -443,7 +444,8 @@ impl World {
         });
         let status = self.pool.status(self.now);
         let idle = status.iter().filter(|key| key.state == KeyState::Available).find(|key| {
-            let is_paced = key.quotas.iter().any(|q| q.requests.is_some() || q.tokens.is_some());
+            let is_held = |q: &QuotaStatus| q.requests.is_some() || q.tokens.is_some() || q.until.is_some();
+            let is_paced = key.quotas.iter().any(is_held);
             let out: u32 = status.iter().filter(|other| other.group == key.group).map(|k| k.in_flight).sum();
             !is_paced && out == 0
         });
