@@ -34,7 +34,7 @@ pub fn sweep_orphans(spare: &[i32], bound: Duration) -> io::Result<Swept> {
     });
     let mut strike = Strike::default();
     loop {
-        strike.blow(orphans);
+        strike.blow(orphans, deadline);
         for orphan in orphans() {
             raw::reap(Child::Pid(orphan))?;
         }

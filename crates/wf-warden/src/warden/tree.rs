@@ -12,6 +12,9 @@ use crate::raw::{self, Child, Waited};
 /// How long freezing waits for everybody to stand still.
 const FREEZE_BOUND: Duration = Duration::from_millis(200);
 
+/// How long stopping may go on before the killing begins.
+const HOLD_BOUND: Duration = Duration::from_secs(2);
+
 /// How long a sweep waits for a child to end before it looks at the tree again: what it kills ends within microseconds,
 /// but the orphans of the killed fall to this process without a word.
 const FIRST_LOOK: Duration = Duration::from_millis(1);
@@ -73,9 +76,15 @@ impl Tree {
         });
     }
 
+    /// Stops everything for good, before any of it is killed: see [`Strike`].
+    pub(super) fn hold(&mut self) {
+        self.stopped.clear();
+        Strike::default().stop(|| self.list(None), Instant::now() + HOLD_BOUND);
+    }
+
     /// SIGKILL for all but the leader, which stays unreaped and pins the number of its group.
     pub(super) fn kill_all_but(&self, leader: i32) {
-        Strike::default().blow(|| self.list(Some(leader)));
+        Strike::default().blow(|| self.list(Some(leader)), Instant::now() + HOLD_BOUND);
     }
 
     /// Kills and reaps until nothing is left; what remains after `bound` is written down as unkillable. `ended` is
@@ -91,7 +100,7 @@ impl Tree {
         let mut look = FIRST_LOOK;
         let mut strike = Strike::default();
         loop {
-            strike.blow(|| self.list(None));
+            strike.blow(|| self.list(None), deadline);
             loop {
                 match raw::reap(Child::Any)? {
                     Waited::Ended(pid, exit) => {
