@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
-use super::{this, walk};
+use super::{Known, this, walk};
 use crate::raw;
 
 /// How often a tree is gone through for stopping before it is killed as it is.
@@ -22,10 +22,9 @@ pub(crate) struct Strike {
 impl Strike {
     /// Stops all that is below this process through the children that `roots` lists.
     pub(crate) fn stop(&mut self, roots: impl Fn() -> Vec<i32>, deadline: Instant) {
-        let this = this();
         for _ in 0..MOST_STOPS {
             let mut new = false;
-            walk(roots().into_iter().map(|child| (child, this)), this, |process, stat| {
+            walk(children(&roots), |process, stat| {
                 if self.stopped.insert((process.pid(), stat.start)) {
                     new = true;
                     let _ = process.signal(libc::SIGSTOP);
@@ -41,8 +40,7 @@ impl Strike {
     /// blow.
     pub(crate) fn blow(&mut self, roots: impl Fn() -> Vec<i32>, deadline: Instant) {
         self.stop(&roots, deadline);
-        let this = this();
-        walk(roots().into_iter().map(|child| (child, this)), this, |process, _| {
+        walk(children(&roots), |process, _| {
             let _ = process.signal(libc::SIGKILL);
         });
         // Direct children are unreaped, so their numbers are theirs. This reaches those that `/proc` hides (another
@@ -51,4 +49,8 @@ impl Strike {
             let _ = raw::kill(child, libc::SIGKILL);
         }
     }
+}
+
+fn children(roots: &impl Fn() -> Vec<i32>) -> impl Iterator<Item = (i32, Known)> {
+    roots().into_iter().map(|child| (child, Known::ChildOf(this())))
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::Attempt;
 use super::child_signal::ChildSignal;
 use crate::message::{Exit, Swept};
-use crate::processes::{self, OwnChildren, Process, Stat, Strike, walk};
+use crate::processes::{self, Known, OwnChildren, Process, Stat, Strike, walk};
 use crate::raw::{self, Child, Waited};
 
 /// How long freezing waits for everybody to stand still.
@@ -21,7 +21,6 @@ const FIRST_LOOK: Duration = Duration::from_millis(1);
 const LONGEST_LOOK: Duration = Duration::from_millis(50);
 
 pub(super) struct Tree {
-    this: i32,
     /// `None` where children cannot be listed.
     children: Option<OwnChildren>,
     /// What no sweep could kill. It stays our child; it must not spoil the attempts that follow.
@@ -32,12 +31,7 @@ pub(super) struct Tree {
 
 impl Tree {
     pub(super) fn below_this_process() -> Tree {
-        Tree {
-            this: processes::this(),
-            children: OwnChildren::open().ok(),
-            given_up: Vec::new(),
-            stopped: Vec::new(),
-        }
+        Tree { children: OwnChildren::open().ok(), given_up: Vec::new(), stopped: Vec::new() }
     }
 
     /// Reaps what has ended, and tells whether nothing but the leader, itself a zombie, is left. Unknown is no.
@@ -185,6 +179,7 @@ impl Tree {
     }
 
     fn visit(&self, but: Option<i32>, visit: impl FnMut(&Process, &Stat)) {
-        walk(self.list(but).into_iter().map(|child| (child, self.this)), self.this, visit);
+        let known = Known::ChildOf(processes::this());
+        walk(self.list(but).into_iter().map(|child| (child, known)), visit);
     }
 }
