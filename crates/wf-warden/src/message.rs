@@ -43,7 +43,8 @@ impl fmt::Debug for Spawn {
 pub enum Order {
     /// Send this signal to the worker's process group.
     Signal(i32),
-    /// SIGKILL to the worker's group; when the worker has already exited, to all that it left.
+    /// SIGKILL to the worker's group; when the worker has already exited, to all that it left. What has left the group
+    /// is stopped until the sweep, so that it does not grow meanwhile.
     Kill,
     /// The worker's output was read as far as it is wanted: kill and reap all that is left, the worker included, and
     /// answer with [`Report::Swept`].

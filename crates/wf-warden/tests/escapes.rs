@@ -24,10 +24,13 @@ fn names(swept: &Swept) -> Vec<&str> {
     swept.killed.iter().map(|leftover| leftover.name.as_str()).collect()
 }
 
+/// A background process that has got its name.
+const SLEEPER: &str = "sleep 100 & until grep -q sleep /proc/$!/comm; do :; done";
+
 #[test]
 fn a_grandchild_in_the_group_is_swept_and_named() {
     let mut harness = Harness::new();
-    let (_, mut streams) = harness.start_spawn(&shell("sleep 100 & echo $!"));
+    let (_, mut streams) = harness.start_spawn(&shell(&format!("{SLEEPER}; echo $!")));
     let pid: i32 = line(&mut streams.stdout).parse().unwrap();
     harness.expect_exit(Exit::Code(0), false);
     let swept = harness.sweep();
@@ -101,29 +104,34 @@ fn orphans_that_die_meanwhile_are_reaped() {
 #[test]
 fn leftovers_of_one_attempt_do_not_reach_the_next() {
     let mut harness = Harness::new();
-    harness.start_spawn(&shell("sleep 100 & sleep 100 &"));
+    harness.start_spawn(&shell(&format!("{SLEEPER}; {SLEEPER}")));
     harness.expect_exit(Exit::Code(0), false);
     assert_eq!(names(&harness.sweep()), ["sleep", "sleep"]);
     harness.start_spawn(&shell("exit 0"));
     harness.expect_exit(Exit::Code(0), true);
 }
 
-/// Runs a fork bomb until it says that it is one, then ends it; how many forks it did.
-fn defuse(kind: &str, most: u64) {
+/// Runs a fork bomb until it says that it is one and has grown, then ends it with these orders.
+fn defuse(kind: &str, orders: &[Order], most: u64) {
     let directory = tempfile::tempdir().unwrap();
     let counter = directory.path().join("forks");
     fs::write(&counter, "").unwrap();
     let mut harness = Harness::new();
     let (_, mut streams) = harness.start(&[kind, counter.to_str().unwrap()]);
     assert_eq!(line(&mut streams.stdout), kind);
-    // Let it grow: the wait is for its growth.
     while fs::metadata(&counter).unwrap().len() < 30 {
         std::thread::yield_now();
     }
-    harness.send(Order::Sweep);
+    for order in orders {
+        harness.send(*order);
+    }
     loop {
         match harness.next() {
-            Report::Exited { .. } => {}
+            // What every supervisor does then.
+            Report::Exited { alone: false, .. } if !orders.contains(&Order::Sweep) => {
+                harness.send(Order::Sweep);
+            }
+            Report::Exited { alone: false, .. } => {}
             Report::Swept(swept) => {
                 assert_eq!(swept.unkillable, []);
                 assert!(swept.killed.len() <= Swept::MOST_NAMES);
@@ -139,12 +147,14 @@ fn defuse(kind: &str, most: u64) {
 
 #[test]
 fn a_tree_that_grows_where_it_is_cut_is_ended() {
-    defuse("hydra", 4000);
+    defuse("hydra", &[Order::Sweep], 4000);
+    defuse("hydra", &[Order::Kill], 4000);
+    defuse("hydra", &[Order::Kill, Order::Sweep], 4000);
 }
 
 #[test]
 fn a_process_that_forks_and_ends_for_ever_is_caught() {
-    defuse("rabbit", 200_000);
+    defuse("rabbit", &[Order::Sweep], 200_000);
 }
 
 #[test]
@@ -180,17 +190,24 @@ impl Supervisor {
         (Supervisor { process, output, cookie }, lock)
     }
 
-    fn line(&mut self) -> String {
+    /// `None` at the end.
+    fn line(&mut self) -> Option<String> {
         let mut line = String::new();
         self.output.read_line(&mut line).unwrap();
-        line.trim_end().to_owned()
+        line.ends_with('\n').then(|| line.trim_end().to_owned())
     }
 
-    fn lines_until(&mut self, last: &str) -> Vec<String> {
-        let lines: Vec<String> =
-            std::iter::repeat_with(|| self.line()).take_while(|line| line != last).collect();
-        assert!(lines.len() < 1000, "{lines:?}");
-        lines
+    /// Reads until all of these lines and this many numbers have come; the numbers.
+    fn expect(&mut self, mut lines: Vec<&str>, numbers: usize) -> Vec<i32> {
+        let mut found = Vec::new();
+        while !lines.is_empty() || found.len() < numbers {
+            let line = self.line().expect("it writes on");
+            if let Some(position) = lines.iter().position(|expected| *expected == line) {
+                lines.remove(position);
+            }
+            found.extend(line.trim_start_matches("left ").parse::<i32>());
+        }
+        found
     }
 }
 
@@ -198,12 +215,7 @@ impl Supervisor {
 fn when_the_supervisor_is_killed_everything_below_dies() {
     let (mut supervisor, mut lock) =
         Supervisor::start(&["wait", "deaf", "setsid-holder", "double-fork", "ticker", "sleeper"]);
-    let (mut ready, mut left) = (0, Vec::new());
-    while ready < 2 || left.len() < 3 {
-        let line = supervisor.line();
-        ready += i32::from(line == "ready");
-        left.extend(line.trim_start_matches("left ").parse::<i32>());
-    }
+    let left = supervisor.expect(vec!["ready", "ready"], 3);
     assert!(left.iter().all(|pid| state_of(*pid).is_some()));
     supervisor.process.kill().unwrap();
     supervisor.process.wait().unwrap();
@@ -215,10 +227,9 @@ fn when_the_supervisor_is_killed_everything_below_dies() {
 #[test]
 fn a_worker_cannot_save_itself_by_stopping_its_warden() {
     let (mut supervisor, mut lock) = Supervisor::start(&["wait", "stop-parent"]);
-    let lines = supervisor.lines_until("ready");
-    // Its number may come before or after.
-    let pid: i32 = lines.first().cloned().unwrap_or_else(|| supervisor.line()).parse().unwrap();
-    assert!(state_of(pid).is_some());
+    let pid = supervisor.expect(vec!["ready"], 1)[0];
+    kill(Pid::from_raw(pid), Signal::SIGUSR1).unwrap();
+    supervisor.expect(vec!["stopped"], 0);
     supervisor.process.kill().unwrap();
     supervisor.process.wait().unwrap();
     assert_eq!(rest(&mut lock), "");
@@ -229,10 +240,8 @@ fn a_worker_cannot_save_itself_by_stopping_its_warden() {
 #[test]
 fn the_tree_of_a_killed_warden_falls_to_the_supervisor() {
     let (mut supervisor, _lock) = Supervisor::start(&["lose", "double-fork", "ticker"]);
-    supervisor.lines_until("ready");
-    let lines: Vec<String> = std::iter::repeat_with(|| supervisor.line())
-        .take_while(|line| !line.is_empty())
-        .filter(|line| line != "tick" && line.parse::<i32>().is_err())
+    let lines: Vec<String> = std::iter::from_fn(|| supervisor.line())
+        .filter(|line| line != "ready" && line != "tick" && line.parse::<i32>().is_err())
         .collect();
     let expected = [
         "Report(Exited { exit: Code(0), alone: false })",

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::message::Swept;
-use crate::processes::{self, Process, Strike, walk};
+use crate::processes::{self, Known, Process, Strike, walk};
 use crate::raw::{self, Child};
 
 /// How long to wait for one process before the others are looked at again.
@@ -21,24 +21,22 @@ const LONGEST_LOOK: Duration = Duration::from_millis(50);
 pub fn sweep_orphans(spare: &[i32], bound: Duration) -> io::Result<Swept> {
     let this = processes::this();
     let deadline = Instant::now() + bound;
-    let orphans = || -> Vec<i32> {
-        let mut children = processes::of_this_process().unwrap_or_default();
+    let orphans = || -> io::Result<Vec<i32>> {
+        let mut children = processes::of_this_process()?;
         children.retain(|pid| !spare.contains(pid));
-        children
+        Ok(children)
     };
-    // Found out before anything is done: whether it can be done at all.
-    processes::of_this_process()?;
     let mut found = Swept::default();
-    walk(orphans().into_iter().map(|pid| (pid, this)), this, |process, stat| {
+    walk(orphans()?.into_iter().map(|pid| (pid, Known::ChildOf(this))), |process, stat| {
         found.note_killed(process.pid(), &stat.name);
     });
     let mut strike = Strike::default();
     loop {
-        strike.blow(orphans);
-        for orphan in orphans() {
+        strike.blow(|| orphans().unwrap_or_default(), deadline);
+        for orphan in orphans()? {
             raw::reap(Child::Pid(orphan))?;
         }
-        let left = orphans();
+        let left = orphans()?;
         let Some(next) = left.first() else { return Ok(found) };
         let time = deadline.saturating_duration_since(Instant::now());
         if time.is_zero() {
@@ -58,12 +56,15 @@ pub fn sweep_orphans(spare: &[i32], bound: Duration) -> io::Result<Swept> {
 /// carry the mark too: a shell in which somebody tries something out. Blocks, `bound` at most; what remains then, or
 /// may not be killed, is named as unkillable. `Unsupported` but on Linux.
 pub fn kill_by_cookie(run_id: &str, bound: Duration) -> io::Result<Swept> {
+    if run_id.is_empty() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
     let cookie = format!("WF_RUN_ID={run_id}");
-    let this = processes::this();
-    let lineage = lineage(this);
+    let lineage = lineage(processes::this());
     let deadline = Instant::now() + bound;
     let mut found = Swept::default();
     let mut forbidden: HashSet<i32> = HashSet::new();
+    let mut quiet = false;
     loop {
         let mut roots = Vec::new();
         for pid in processes::all()? {
@@ -74,13 +75,13 @@ pub fn kill_by_cookie(run_id: &str, bound: Duration) -> io::Result<Swept> {
             if process.environment_has(cookie.as_bytes())
                 && let Some(stat) = process.stat().filter(|stat| !stat.is_dead())
             {
-                roots.push((pid, stat.parent));
+                roots.push((pid, Known::BegunAt(stat.start)));
             }
         }
         // First all, then the killing: what has lost its parent can no longer be told from a stranger, since it falls
         // to somebody else.
         let mut tree = Vec::new();
-        walk(roots, this, |process, stat| {
+        walk(roots, |process, stat| {
             if !lineage.contains(&process.pid()) && !forbidden.contains(&process.pid()) {
                 tree.push((process.pid(), stat.clone()));
             }
@@ -103,7 +104,15 @@ pub fn kill_by_cookie(run_id: &str, bound: Duration) -> io::Result<Swept> {
                 Err(_) => {}
             }
         }
-        let Some(next) = dying.first() else { return Ok(found) };
+        let Some(next) = dying.first() else {
+            // Twice nothing: a process that is just executing another program shows no environment at all.
+            if quiet {
+                return Ok(found);
+            }
+            quiet = true;
+            continue;
+        };
+        quiet = false;
         let time = deadline.saturating_duration_since(Instant::now());
         if time.is_zero() {
             for pid in dying {

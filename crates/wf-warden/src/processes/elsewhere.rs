@@ -2,6 +2,8 @@
 
 use std::io;
 
+use super::Known;
+
 /// Cannot be made here.
 pub(crate) enum Process {}
 
@@ -66,9 +68,4 @@ pub(crate) fn all() -> io::Result<Vec<i32>> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub(crate) fn walk(
-    _roots: impl IntoIterator<Item = (i32, i32)>,
-    _this: i32,
-    _visit: impl FnMut(&Process, &Stat),
-) {
-}
+pub(crate) fn walk(_roots: impl IntoIterator<Item = (i32, Known)>, _visit: impl FnMut(&Process, &Stat)) {}

@@ -10,7 +10,7 @@ use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
 use nix::sys::uio::pread;
 
-use super::{MOST_IN_A_WALK, this};
+use super::{Known, MOST_IN_A_WALK, this};
 use crate::raw;
 
 /// An open `/proc/<pid>`. It stands for one process as a pidfd does: when that is gone and reaped, everything here fails,
@@ -182,26 +182,26 @@ pub(crate) fn all() -> io::Result<Vec<i32>> {
     Ok(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
 }
 
-/// Goes through trees, parents before children. Each root comes with its parent; a process that has another parent by
-/// the time it is looked at has become somebody else, or has fallen to `this` process, which is as good. `visit` is
-/// called with the living when their children are already noted, so that killing them hides nothing. Stops after
-/// [`MOST_IN_A_WALK`].
-pub(crate) fn walk(
-    roots: impl IntoIterator<Item = (i32, i32)>,
-    this: i32,
-    mut visit: impl FnMut(&Process, &Stat),
-) {
-    let mut queue: VecDeque<(i32, i32)> = roots.into_iter().collect();
+/// Goes through trees, parents before children. A process that is no longer who it was expected to be by the time it is
+/// looked at is passed over, unless it has fallen to this process, which is as good. `visit` is called with the living
+/// when their children are already noted, so that killing them hides nothing. Stops after [`MOST_IN_A_WALK`].
+pub(crate) fn walk(roots: impl IntoIterator<Item = (i32, Known)>, mut visit: impl FnMut(&Process, &Stat)) {
+    let this = this();
+    let mut queue: VecDeque<(i32, Known)> = roots.into_iter().collect();
     let mut children = Vec::new();
     for _ in 0..MOST_IN_A_WALK {
-        let Some((pid, parent)) = queue.pop_front() else { return };
+        let Some((pid, known)) = queue.pop_front() else { return };
         let Ok(process) = Process::open(pid) else { continue };
         let Some(stat) = process.stat() else { continue };
-        if stat.is_dead() || (stat.parent != parent && stat.parent != this) {
+        let expected = match known {
+            Known::ChildOf(parent) => stat.parent == parent || stat.parent == this,
+            Known::BegunAt(ticks) => stat.start == ticks,
+        };
+        if stat.is_dead() || !expected {
             continue;
         }
         process.children(&stat, &mut children);
-        queue.extend(children.drain(..).map(|child| (child, pid)));
+        queue.extend(children.drain(..).map(|child| (child, Known::ChildOf(pid))));
         visit(&process, &stat);
     }
 }

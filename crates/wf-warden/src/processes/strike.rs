@@ -1,8 +1,9 @@
 //! Ending everything in a tree, also when it grows.
 
 use std::collections::HashSet;
+use std::time::Instant;
 
-use super::{this, walk};
+use super::{Known, this, walk};
 use crate::raw;
 
 /// How often a tree is gone through for stopping before it is killed as it is.
@@ -19,24 +20,27 @@ pub(crate) struct Strike {
 }
 
 impl Strike {
-    /// One blow at all that is below this process through the children that `roots` lists. What it kills takes a moment
-    /// to end, and what forked at the wrong moment is for the next blow.
-    pub(crate) fn blow(&mut self, roots: impl Fn() -> Vec<i32>) {
-        let this = this();
-        let with_parent = || roots().into_iter().map(|child| (child, this));
+    /// Stops all that is below this process through the children that `roots` lists.
+    pub(crate) fn stop(&mut self, roots: impl Fn() -> Vec<i32>, deadline: Instant) {
         for _ in 0..MOST_STOPS {
             let mut new = false;
-            walk(with_parent(), this, |process, stat| {
+            walk(children(&roots), |process, stat| {
                 if self.stopped.insert((process.pid(), stat.start)) {
                     new = true;
                     let _ = process.signal(libc::SIGSTOP);
                 }
             });
-            if !new {
-                break;
+            if !new || Instant::now() >= deadline {
+                return;
             }
         }
-        walk(with_parent(), this, |process, _| {
+    }
+
+    /// One blow at the same. What it kills takes a moment to end, and what forked at the wrong moment is for the next
+    /// blow.
+    pub(crate) fn blow(&mut self, roots: impl Fn() -> Vec<i32>, deadline: Instant) {
+        self.stop(&roots, deadline);
+        walk(children(&roots), |process, _| {
             let _ = process.signal(libc::SIGKILL);
         });
         // Direct children are unreaped, so their numbers are theirs. This reaches those that `/proc` hides (another
@@ -45,4 +49,8 @@ impl Strike {
             let _ = raw::kill(child, libc::SIGKILL);
         }
     }
+}
+
+fn children(roots: &impl Fn() -> Vec<i32>) -> impl Iterator<Item = (i32, Known)> {
+    roots().into_iter().map(|child| (child, Known::ChildOf(this())))
 }

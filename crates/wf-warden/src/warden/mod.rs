@@ -193,6 +193,7 @@ impl Room {
             }
             ToWarden::Order(Order::Kill) => {
                 if let Some(attempt) = &mut self.attempt {
+                    self.tree.hold();
                     if attempt.ended.is_some() {
                         self.tree.name(attempt);
                         self.tree.kill_all_but(attempt.leader);
@@ -282,6 +283,7 @@ impl Room {
     /// Kills and reaps all that is below, the attempt's leader included, and ends the attempt. `ECHILD` is the only
     /// proof that nothing is left, so it goes on until then, or until `bound`.
     fn sweep(&mut self, bound: Duration) -> io::Result<Swept> {
+        self.tree.hold();
         let mut attempt = self.attempt.take();
         if let Some(attempt) = &mut attempt {
             if attempt.ended.is_some() {

@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 use super::Attempt;
 use super::child_signal::ChildSignal;
 use crate::message::{Exit, Swept};
-use crate::processes::{self, OwnChildren, Process, Stat, Strike, walk};
+use crate::processes::{self, Known, OwnChildren, Process, Stat, Strike, walk};
 use crate::raw::{self, Child, Waited};
 
 /// How long freezing waits for everybody to stand still.
 const FREEZE_BOUND: Duration = Duration::from_millis(200);
+
+/// How long stopping may go on before the killing begins.
+const HOLD_BOUND: Duration = Duration::from_secs(2);
 
 /// How long a sweep waits for a child to end before it looks at the tree again: what it kills ends within microseconds,
 /// but the orphans of the killed fall to this process without a word.
@@ -18,7 +21,6 @@ const FIRST_LOOK: Duration = Duration::from_millis(1);
 const LONGEST_LOOK: Duration = Duration::from_millis(50);
 
 pub(super) struct Tree {
-    this: i32,
     /// `None` where children cannot be listed.
     children: Option<OwnChildren>,
     /// What no sweep could kill. It stays our child; it must not spoil the attempts that follow.
@@ -29,12 +31,7 @@ pub(super) struct Tree {
 
 impl Tree {
     pub(super) fn below_this_process() -> Tree {
-        Tree {
-            this: processes::this(),
-            children: OwnChildren::open().ok(),
-            given_up: Vec::new(),
-            stopped: Vec::new(),
-        }
+        Tree { children: OwnChildren::open().ok(), given_up: Vec::new(), stopped: Vec::new() }
     }
 
     /// Reaps what has ended, and tells whether nothing but the leader, itself a zombie, is left. Unknown is no.
@@ -73,9 +70,15 @@ impl Tree {
         });
     }
 
+    /// Stops everything for good, before any of it is killed: see [`Strike`].
+    pub(super) fn hold(&mut self) {
+        self.stopped.clear();
+        Strike::default().stop(|| self.list(None), Instant::now() + HOLD_BOUND);
+    }
+
     /// SIGKILL for all but the leader, which stays unreaped and pins the number of its group.
     pub(super) fn kill_all_but(&self, leader: i32) {
-        Strike::default().blow(|| self.list(Some(leader)));
+        Strike::default().blow(|| self.list(Some(leader)), Instant::now() + HOLD_BOUND);
     }
 
     /// Kills and reaps until nothing is left; what remains after `bound` is written down as unkillable. `ended` is
@@ -91,7 +94,7 @@ impl Tree {
         let mut look = FIRST_LOOK;
         let mut strike = Strike::default();
         loop {
-            strike.blow(|| self.list(None));
+            strike.blow(|| self.list(None), deadline);
             loop {
                 match raw::reap(Child::Any)? {
                     Waited::Ended(pid, exit) => {
@@ -176,6 +179,7 @@ impl Tree {
     }
 
     fn visit(&self, but: Option<i32>, visit: impl FnMut(&Process, &Stat)) {
-        walk(self.list(but).into_iter().map(|child| (child, self.this)), self.this, visit);
+        let known = Known::ChildOf(processes::this());
+        walk(self.list(but).into_iter().map(|child| (child, known)), visit);
     }
 }
