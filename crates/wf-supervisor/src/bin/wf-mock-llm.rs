@@ -1,2 +1,5 @@
-//! The binary.
-fn main() {}
+//! `wf-mock-llm`: the mock GenAI server, for development and benchmarks.
+
+fn main() -> std::process::ExitCode {
+    wf_mock_llm::main()
+}
