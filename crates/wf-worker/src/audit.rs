@@ -84,10 +84,10 @@ impl Audit {
 
     /// Appends a line. A line that cannot be written is reported once and does not stop paid work.
     pub fn record(&self, entry: &Entry<'_>) {
-        if let Err(error) = self.append(entry) {
-            if !self.complained.swap(true, Ordering::Relaxed) {
-                log::warn!("audit {} cannot be written: {error}", self.file.display());
-            }
+        if let Err(error) = self.append(entry)
+            && !self.complained.swap(true, Ordering::Relaxed)
+        {
+            log::warn!("audit {} cannot be written: {error}", self.file.display());
         }
     }
 

@@ -1,10 +1,10 @@
-//! One item's checkpoint: a SQLite database that outlives its worker (`WF_WORKFLOW_DB`).
+//! One item's checkpoint: a `SQLite` database that outlives its worker (`WF_WORKFLOW_DB`).
 //!
 //! Two kinds of facts are in it. Each *finished node* is one transaction: the state after it, and where the workflow
 //! goes on. Each *paid reply* is a transaction of its own the moment it is received, so a killed worker loses at most
 //! the call that was in flight. A node that runs again finds its replies here and asks nobody.
 //!
-//! The database is held under SQLite's exclusive lock while it is open. With it, write-ahead logging needs no shared
+//! The database is held under `SQLite`'s exclusive lock while it is open. With it, write-ahead logging needs no shared
 //! memory, so the file may lie on a network file system as well. The lock falls with the process, however that ends.
 
 use std::ffi::OsString;
@@ -19,10 +19,10 @@ use thiserror::Error;
 use crate::job::Role;
 use crate::workflow::{Ending, Next, Position};
 
-/// The schema's version, in SQLite's `user_version`.
+/// The schema's version, in `SQLite`'s `user_version`.
 pub const SCHEMA: i64 = 1;
 
-/// Marks the file as ours, in SQLite's `application_id`: "wfcp".
+/// Marks the file as ours, in `SQLite`'s `application_id`: "wfcp".
 const APPLICATION: i64 = 0x7766_6370;
 
 /// How long another holder is waited for: a worker just killed may still be dying.
@@ -67,7 +67,7 @@ pub enum CheckpointError {
         /// The database.
         path: PathBuf,
     },
-    /// The file system or SQLite failed: a full disk, a read-only directory.
+    /// The file system or `SQLite` failed: a full disk, a read-only directory.
     #[error("checkpoint {} cannot be used: {why}", path.display())]
     Io {
         /// The database.
@@ -86,14 +86,15 @@ impl CheckpointError {
     fn from_sqlite(path: &Path, error: &rusqlite::Error) -> CheckpointError {
         let (path, why) = (path.to_owned(), error.to_string());
         match error.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-                CheckpointError::Corrupt { path, why }
-            }
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => CheckpointError::Held { path },
-            // A missing table or column and a value of the wrong type: the file is not what its marks claim.
-            Some(ErrorCode::Unknown | ErrorCode::TypeMismatch) | None => {
-                CheckpointError::Corrupt { path, why }
-            }
+            // The last three: a missing table or column, a value of the wrong type. The file is not what its marks say.
+            Some(
+                ErrorCode::NotADatabase
+                | ErrorCode::DatabaseCorrupt
+                | ErrorCode::Unknown
+                | ErrorCode::TypeMismatch,
+            )
+            | None => CheckpointError::Corrupt { path, why },
             Some(_) => CheckpointError::Io { path, why },
         }
     }
@@ -346,13 +347,11 @@ fn read(path: &Path, db: &Connection) -> Result<Read, CheckpointError> {
     if check != "ok" {
         return Err(corrupt(check));
     }
-    type Row = (String, Option<String>, Option<String>, Option<String>);
-    let row: Row = db
+    let (identity, input_sha256, next, state): (String, Option<String>, Option<String>, Option<String>) = db
         .query_row("SELECT identity, input_sha256, next, state FROM work", [], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
         })
         .map_err(sql)?;
-    let (identity, input_sha256, next, state) = row;
     let identity = serde_json::from_str(&identity).map_err(|e| corrupt(e.to_string()))?;
     let standing = match (next, state) {
         (Some(next), Some(state)) => {
@@ -388,7 +387,7 @@ pub fn peek(path: &Path) -> Result<Option<Peek>, CheckpointError> {
     Ok(read.standing.map(|(next, _)| Peek { identity: read.identity, next, input_sha256: read.input_sha256 }))
 }
 
-/// Removes a checkpoint and what SQLite keeps beside it. One that is not there is no error.
+/// Removes a checkpoint and what `SQLite` keeps beside it. One that is not there is no error.
 pub fn remove(path: &Path) -> io::Result<()> {
     for suffix in ["-wal", "-shm", ""] {
         match fs::remove_file(with_suffix(path, suffix)) {

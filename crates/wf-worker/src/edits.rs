@@ -281,7 +281,7 @@ mod tests {
             ("x".repeat(20 << 20), Problem::TooLarge),
             ("# x".repeat(DOCUMENT_BYTES / 2), Problem::TooLarge),
         ] {
-            assert_eq!(read(&answer), Err(problem), "{:.60}", answer);
+            assert_eq!(read(&answer), Err(problem), "{answer:.60}");
         }
     }
 

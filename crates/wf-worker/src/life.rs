@@ -126,3 +126,7 @@ fn complain(text: &str) {
     // Nobody is left to tell when even this fails.
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
+
+#[cfg(test)]
+#[path = "life_tests.rs"]
+mod tests;

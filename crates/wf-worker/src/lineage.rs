@@ -36,10 +36,10 @@ impl Kind {
 pub fn add(dir: &Path, kind: Kind, text: &str) -> io::Result<PathBuf> {
     fs::create_dir_all(dir)?;
     let latest = latest(dir)?;
-    if let Some((_, path)) = latest.as_ref().filter(|(_, path)| is_of(path, kind)) {
-        if fs::read(path).is_ok_and(|bytes| bytes == text.as_bytes()) {
-            return Ok(path.clone());
-        }
+    if let Some((_, path)) = latest.as_ref().filter(|(_, path)| is_of(path, kind))
+        && fs::read(path).is_ok_and(|bytes| bytes == text.as_bytes())
+    {
+        return Ok(path.clone());
     }
     let number = latest.map_or(1, |(number, _)| number + 1);
     let path = dir.join(format!("{number:03}-{}.md", kind.word()));

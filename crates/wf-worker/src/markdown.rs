@@ -23,11 +23,9 @@ pub fn sections(text: &str) -> Vec<Section<'_>> {
     let mut fence = Fence::default();
     for line in text.lines() {
         let fenced = fence.holds(line);
-        if !fenced {
-            if let Some(title) = heading(line) {
-                sections.push(Section { title, lines: Vec::new(), is_empty: true });
-                continue;
-            }
+        if !fenced && let Some(title) = heading(line) {
+            sections.push(Section { title, lines: Vec::new(), is_empty: true });
+            continue;
         }
         if let Some(section) = sections.last_mut() {
             section.is_empty &= line.trim().is_empty();

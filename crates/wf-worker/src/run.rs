@@ -63,27 +63,15 @@ pub struct Surroundings {
 
 /// Works on an item until its workflow ends or something halts it.
 pub fn run(settings: &Settings, job: Job, around: Surroundings) -> Finish {
-    let console = Arc::clone(&around.console);
-    let audit =
-        Audit::new(job.audit_file.clone(), &settings.run, &settings.item, &job.workflow, settings.attempt);
-    let (finish, audit) = match prepare(settings, job, around, audit) {
-        Err((halt, audit)) => (halted(halt), audit),
-        Ok((work, From::Ended(ending, at_bound))) => end(work, ending, at_bound, true),
+    let (run, item) = (&settings.run, &settings.item);
+    let audit = Arc::new(Audit::new(job.audit_file.clone(), run, item, &job.workflow, settings.attempt));
+    let finish = match prepare(settings, job, around, Arc::clone(&audit)) {
+        Err(halt) => halted(halt),
+        Ok((work, From::Ended(ending, at_bound))) => end(&work, ending, at_bound, true),
         Ok((mut work, From::Node(builtin, at))) => {
             match drive(builtin.workflow, at, work.job.max_iterations, &mut work) {
-                Ok((ending, at_bound)) => end(work, ending, at_bound, false),
-                Err(halt) => {
-                    // Committed work stays; only a reply that cannot be used must not answer again.
-                    let spent = match &halt {
-                        Halt::BadReply(_) => work.checkpoint.spend_replies(&work.at).err(),
-                        _ => None,
-                    };
-                    let halt = spent.map_or(halt, Halt::from);
-                    if let Halt::Failed(why) | Halt::BadReply(why) = &halt {
-                        console.say(&format!("<<< {}: {why}", work.at.node));
-                    }
-                    (halted(halt), work.audit)
-                }
+                Ok((ending, at_bound)) => end(&work, ending, at_bound, false),
+                Err(halt) => left(&mut work, halt),
             }
         }
     };
@@ -94,6 +82,19 @@ pub fn run(settings: &Settings, job: Job, around: Surroundings) -> Finish {
         ..Entry::default()
     });
     finish
+}
+
+/// A node that did not finish. What is committed stays; only a reply that cannot be used must not answer again.
+fn left(work: &mut Work, halt: Halt) -> Finish {
+    let spent = match &halt {
+        Halt::BadReply(_) => work.checkpoint.spend_replies(&work.at),
+        _ => Ok(()),
+    };
+    let halt = spent.map_or_else(Halt::from, |()| halt);
+    if let Halt::Failed(why) | Halt::BadReply(why) = &halt {
+        work.console.say(&format!("<<< {}: {why}", work.at.node));
+    }
+    halted(halt)
 }
 
 fn word(verdict: JobVerdict) -> &'static str {
@@ -115,31 +116,25 @@ fn halted(halt: Halt) -> Finish {
 }
 
 /// The end of a workflow; `again` where it had come to it before, and it is only said once more.
-fn end(work: Work, ending: Ending, at_bound: bool, again: bool) -> (Finish, Audit) {
+fn end(work: &Work, ending: Ending, at_bound: bool, again: bool) -> Finish {
     let count = |n: u32, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-    let finish = match ending {
-        Ending::Approved => Finish {
+    if ending == Ending::Approved {
+        return Finish {
             verdict: JobVerdict::Approved,
             detail: format!("approved after {}", count(work.state.reviews, "review")),
             output: work.state.output.clone(),
-        },
-        Ending::NeedsRevision => {
-            let why = match &work.state.reason {
-                Some(reason) if !at_bound => reason.clone(),
-                _ => format!("not approved after {}", count(work.job.max_iterations.max(1), "iteration")),
-            };
-            match kept_draft(&work, again) {
-                Ok(None) => Finish { verdict: JobVerdict::NeedsRevision, detail: why, output: None },
-                Ok(Some(path)) => Finish {
-                    verdict: JobVerdict::NeedsRevision,
-                    detail: format!("{why}; the last draft is {path}"),
-                    output: None,
-                },
-                Err(halt) => halted(halt),
-            }
-        }
+        };
+    }
+    let why = match &work.state.reason {
+        Some(reason) if !at_bound => reason.clone(),
+        _ => format!("not approved after {}", count(work.job.max_iterations.max(1), "iteration")),
     };
-    (finish, work.audit)
+    let needs_revision = |detail| Finish { verdict: JobVerdict::NeedsRevision, detail, output: None };
+    match kept_draft(work, again) {
+        Ok(None) => needs_revision(why),
+        Ok(Some(path)) => needs_revision(format!("{why}; the last draft is {path}")),
+        Err(halt) => halted(halt),
+    }
 }
 
 /// The draft beside the output. One from before, perhaps edited by now, is left alone.
@@ -154,40 +149,29 @@ enum From {
     Ended(Ending, bool),
 }
 
-type Prepared = Result<(Work, From), (Halt, Audit)>;
-
-fn prepare(settings: &Settings, mut job: Job, around: Surroundings, audit: Audit) -> Prepared {
+fn prepare(
+    settings: &Settings,
+    mut job: Job,
+    around: Surroundings,
+    audit: Arc<Audit>,
+) -> Result<(Work, From), Halt> {
     let console = Arc::clone(&around.console);
-    let ready = || -> Result<_, Halt> {
-        if settings.workflow != job.workflow {
-            return Err(Halt::Failed(format!(
-                "WF_WORKFLOW says {:?}, the job says {:?}",
-                settings.workflow, job.workflow
-            )));
+    if settings.workflow != job.workflow {
+        let (variable, job) = (&settings.workflow, &job.workflow);
+        return Err(Halt::Failed(format!("WF_WORKFLOW says {variable:?}, the job says {job:?}")));
+    }
+    let builtin = workflow::find(&job.workflow).map_err(Halt::Failed)?;
+    let prompts = Prompts::load(job.prompts_dir.as_deref()).map_err(Halt::Failed)?;
+    let (mut checkpoint, standing) = open(settings, &job, &console)?;
+    let (state, from) = resume(builtin, &job, standing, settings)?;
+    match &from {
+        Resume::Start => checkpoint.restart(&identity(settings, &job), None)?,
+        Resume::Redo(at) => {
+            let state = serde_json::to_string(&state).map_err(|e| Halt::Failed(e.to_string()))?;
+            let own = checkpoint.identity().clone();
+            checkpoint.restart(&own, Some((at, &state)))?;
         }
-        let builtin = workflow::find(&job.workflow).map_err(Halt::Failed)?;
-        let prompts = Prompts::load(job.prompts_dir.as_deref()).map_err(Halt::Failed)?;
-        let (checkpoint, standing) = open(settings, &job, &console)?;
-        let (state, from) = resume(builtin, &job, standing, settings)?;
-        Ok((builtin, prompts, checkpoint, state, from))
-    };
-    let (builtin, prompts, mut checkpoint, state, from) = match ready() {
-        Ok(ready) => ready,
-        Err(halt) => return Err((halt, audit)),
-    };
-    let restarted = match &from {
-        Resume::Start => checkpoint.restart(&identity(settings, &job), None),
-        Resume::Redo(at) => match serde_json::to_string(&state) {
-            Ok(state) => {
-                let own = checkpoint.identity().clone();
-                checkpoint.restart(&own, Some((at, &state)))
-            }
-            Err(e) => return Err((Halt::Failed(e.to_string()), audit)),
-        },
-        Resume::Fresh | Resume::GoOn(_) | Resume::Report(..) => Ok(()),
-    };
-    if let Err(error) = restarted {
-        return Err((error.into(), audit));
+        Resume::Fresh | Resume::GoOn(_) | Resume::Report(..) => {}
     }
     keep_models(&mut job, checkpoint.identity(), &console);
     let from = match from {

@@ -329,9 +329,9 @@ pub const DESIGN: &str = "# LLD: Cache the index\n\n## Context & Goal\nThe index
 
 /// A review with these blocking findings and this box marked.
 pub fn review(verdict: &str, blocking: &[&str]) -> String {
-    let findings: String = match blocking {
-        [] => "No issues found\n".into(),
-        _ => blocking.iter().map(|f| format!("- [ ] **Finding:** {f}\n")).collect(),
+    let findings = match blocking {
+        [] => "No issues found".into(),
+        _ => blocking.iter().map(|f| format!("- [ ] **Finding:** {f}")).collect::<Vec<_>>().join("\n"),
     };
     let mark = |word: &str| if word == verdict { "[x]" } else { "[ ]" };
     format!(

@@ -181,11 +181,9 @@ fn names_in(text: &str) -> Vec<Name> {
         names.push((label.clone(), first.clone()));
         let mut last = first;
         while let Some((is_range, next, after)) = continued(tail, &label) {
-            if is_range {
-                if let (Ok(from), Ok(to)) = (last.parse::<u32>(), next.parse::<u32>()) {
-                    let to = to.min(from.saturating_add(RANGE));
-                    names.extend((from..to).map(|n| (label.clone(), n.to_string())));
-                }
+            if is_range && let (Ok(from), Ok(to)) = (last.parse::<u32>(), next.parse::<u32>()) {
+                let to = to.min(from.saturating_add(RANGE));
+                names.extend((from..to).map(|n| (label.clone(), n.to_string())));
             }
             names.push((label.clone(), next.clone()));
             (last, tail) = (next, after);
@@ -286,8 +284,8 @@ mod tests {
     fn ninety_five_percent_are_enough() {
         let template = "## Requirements\n## Verification & Testing\n";
         let of = |named: usize| {
-            let numbered: String = (1..=20).map(|n| format!("{n}. text\n")).collect();
-            let tests: String = (1..=named).map(|n| format!("- covers R{n}\n")).collect();
+            let numbered = (1..=20).map(|n| format!("{n}. text\n")).collect::<Vec<_>>().concat();
+            let tests = (1..=named).map(|n| format!("- covers R{n}\n")).collect::<Vec<_>>().concat();
             uncovered(&format!("## Requirements\n{numbered}## Verification & Testing\n{tests}"), template)
         };
         assert_eq!(of(20), Vec::<String>::new());

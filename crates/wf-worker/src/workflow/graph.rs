@@ -214,8 +214,10 @@ impl<H> Workflow<H> {
             Edge::Again { to: name, counts: Counter::Round(bound), .. } if at.round < bound => {
                 Next::Node(Position { round: at.round + 1, ..to(name) })
             }
-            Edge::Again { past: Past::To(name), .. } => Next::Node(to(name)),
-            Edge::Again { past: Past::End(ending), .. } => Next::End { ending, at_bound: true },
+            Edge::Again { past, .. } => match past {
+                Past::To(name) => Next::Node(to(name)),
+                Past::End(ending) => Next::End { ending, at_bound: true },
+            },
         })
     }
 
@@ -258,7 +260,7 @@ impl<H> Workflow<H> {
                 {
                     match self.nodes.iter().position(|n| n.name == name) {
                         None => {
-                            found.push(format!("{} {exit:?} leads to {name}, which is no node", node.name))
+                            found.push(format!("{} {exit:?} leads to {name}, which is no node", node.name));
                         }
                         Some(target) if (target <= from) != is_back => {
                             found.push(format!(
@@ -326,6 +328,16 @@ mod tests {
                     (Exit::Undecided, Edge::End(Ending::NeedsRevision)),
                 ],
             },
+        ],
+    };
+
+    static BAD: Workflow<Script> = Workflow {
+        name: "bad",
+        prefix: "",
+        nodes: &[
+            Node { name: "a", run: play, exits: &[(Exit::Pass, Edge::To("a"))] },
+            Node { name: "b", run: play, exits: &[(Exit::Pass, Edge::To("z")), (Exit::Findings, ROUND)] },
+            Node { name: "c", run: play, exits: &[] },
         ],
     };
 
@@ -401,15 +413,6 @@ mod tests {
     #[test]
     fn problems_of_a_table_are_found() {
         assert_eq!(TABLE.problems(), Vec::<String>::new());
-        static BAD: Workflow<Script> = Workflow {
-            name: "bad",
-            prefix: "",
-            nodes: &[
-                Node { name: "a", run: play, exits: &[(Exit::Pass, Edge::To("a"))] },
-                Node { name: "b", run: play, exits: &[(Exit::Pass, Edge::To("z")), (Exit::Findings, ROUND)] },
-                Node { name: "c", run: play, exits: &[] },
-            ],
-        };
         assert_eq!(BAD.problems().len(), 5, "{:?}", BAD.problems());
     }
 }

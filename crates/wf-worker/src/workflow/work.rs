@@ -1,5 +1,6 @@
 //! One item being worked on: what its nodes share, and what is made durable after each.
 
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -79,7 +80,7 @@ pub struct Work {
     /// The templates.
     pub prompts: Prompts,
     /// The audit trail.
-    pub audit: Audit,
+    pub audit: Arc<Audit>,
     /// The console.
     pub console: Arc<Console>,
     /// The supervisor.
@@ -179,9 +180,10 @@ impl Work {
         // For tracing on the other side of the wire; a template of the operator's own cannot lose it.
         let Position { node, iteration, .. } = &self.at;
         let (workflow, item) = (self.kind.workflow, &self.item);
-        system.push_str(&format!(
+        let _ = write!(
+            system,
             "\n\nwf-context: workflow={workflow} node={node} iteration={iteration} item={item}"
-        ));
+        );
         let max_output_tokens = self.role(question.asked).max_output_tokens;
         let mut prompt = Prompt::ask(system, question.text.clone(), max_output_tokens);
         if let Some((earlier, answer)) = &question.earlier {

@@ -49,10 +49,8 @@ pub fn run(work: &mut Work, _: &Position) -> Result<Done, Halt> {
 fn remove_kept_draft(work: &Work) {
     let path = output::marked(&work.output_path(), "draft");
     let is_ours = fs::read(&path).is_ok_and(|bytes| work.state.kept_drafts.contains(&output::sha256(&bytes)));
-    if is_ours {
-        if let Err(error) = fs::remove_file(&path) {
-            log::warn!("{} cannot be removed: {error}", path.display());
-        }
+    if is_ours && let Err(error) = fs::remove_file(&path) {
+        log::warn!("{} cannot be removed: {error}", path.display());
     }
 }
 

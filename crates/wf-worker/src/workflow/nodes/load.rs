@@ -48,7 +48,7 @@ pub fn run(work: &mut Work, _: &Position) -> Result<Done, Halt> {
         return Err(Halt::Failed(format!("input {name} is empty")));
     }
     work.trace(lineage::Kind::Input, text)?;
-    work.state.input = text.to_owned();
+    text.clone_into(&mut work.state.input);
     work.state.input_sha256 = sha256;
     Ok(Done::pass(format!("{name}, {} lines", text.lines().count())))
 }
@@ -71,8 +71,8 @@ fn file_fault(name: &str, error: &io::Error) -> String {
     }
 }
 
-fn read_command(work: &Work, argv: &[String], name: &str) -> Result<Vec<u8>, Halt> {
-    let Some((program, args)) = argv.split_first() else {
+fn read_command(work: &Work, command: &[String], name: &str) -> Result<Vec<u8>, Halt> {
+    let Some((program, args)) = command.split_first() else {
         return Err(Halt::Failed("the input command is empty: see `input` in wf.toml".into()));
     };
     let args: Vec<OsString> = args.iter().map(OsString::from).collect();

@@ -58,7 +58,7 @@ pub fn run(work: &mut Work, at: &Position) -> Result<Done, Halt> {
 }
 
 fn follow(work: &mut Work, at: &Position, review: Review) -> Done {
-    let word = review.verdict.word();
+    let verdict = review.verdict.word();
     work.state.reviews += 1;
     if review.verdict == Verdict::Approved {
         let suggestions = match review.suggestions.len() {
@@ -66,7 +66,7 @@ fn follow(work: &mut Work, at: &Position, review: Review) -> Done {
             1 => ", 1 suggestion".into(),
             n => format!(", {n} suggestions"),
         };
-        return Done::pass(format!("{word}{suggestions}"));
+        return Done::pass(format!("{verdict}{suggestions}"));
     }
     let question = review.question;
     let mut findings = bounded(review.blocking.into_iter().chain(review.high));
@@ -83,7 +83,7 @@ fn follow(work: &mut Work, at: &Position, review: Review) -> Done {
     }
     let count =
         if findings.len() == 1 { "1 finding".to_owned() } else { format!("{} findings", findings.len()) };
-    work.remember(&format!("Iteration {}, {word}: {}", at.iteration, findings.join(" / ")));
+    work.remember(&format!("Iteration {}, {verdict}: {}", at.iteration, findings.join(" / ")));
     let stagnated = same_blocking_findings(&work.state.objections, &findings);
     work.state.objections.clone_from(&findings);
     work.state.findings = findings;
@@ -92,11 +92,11 @@ fn follow(work: &mut Work, at: &Position, review: Review) -> Done {
     if review.verdict == Verdict::Discuss {
         let question = question.unwrap_or_else(|| work.state.findings[0].clone());
         work.state.reason = Some(format!("a person must decide: {question}"));
-        return Done::undecided(format!("{word}: {question}"));
+        return Done::undecided(format!("{verdict}: {question}"));
     }
     if stagnated {
         work.state.reason = Some("stagnated: two reviews in a row have the same findings".into());
-        return Done::undecided(format!("{word}, {count}, the same as before: stagnated"));
+        return Done::undecided(format!("{verdict}, {count}, the same as before: stagnated"));
     }
-    Done::findings(format!("{word}, {count}"))
+    Done::findings(format!("{verdict}, {count}"))
 }

@@ -330,7 +330,7 @@ fn an_answer_that_stays_useless_fails_the_item_and_the_next_run_asks_anew() {
 #[test]
 fn a_review_without_a_verdict_is_followed_by_a_question_for_the_verdict_alone() {
     let fenced = format!("As asked:\n```\n{}```\n", review("APPROVED", &[]));
-    for unreadable in ["".to_owned(), "I like it.".into(), fenced, review("none", &[]), "y".repeat(20 << 20)]
+    for unreadable in [String::new(), "I like it.".into(), fenced, review("none", &[]), "y".repeat(20 << 20)]
     {
         let stage = Stage::new(move |asked| match (asked.node.as_str(), asked.turns) {
             ("N1_draft", _) => says(DESIGN),
