@@ -18,9 +18,12 @@ use aho_corasick::{AhoCorasick, AhoCorasickBuilder, Anchored, Input, MatchKind, 
 /// configures one is told so before a run begins.
 pub const MIN_SECRET_BYTES: usize = 8;
 
-/// How many bytes of a pattern the first, fast search looks at. Keys of one provider share them, so a large pool
-/// needs no more prefixes than a small one.
-const PREFIX_BYTES: usize = 4;
+/// How many bytes of a pattern the first, fast search looks at. Keys of one provider share their first bytes, so a
+/// large pool looks at fewer of them and needs no more prefixes than a small one.
+const PREFIX_BYTES: std::ops::RangeInclusive<usize> = 4..=8;
+
+/// Prefixes the fast search is good for: it sorts them into 8 or 16 classes and tries all of a class.
+const MAX_PREFIXES: usize = 48;
 
 /// All secrets of a run, shared by everything that writes. Clones see the same set, and its changes.
 #[derive(Clone, Default)]
@@ -199,9 +202,16 @@ impl PatternSet {
         for pattern in &sorted {
             first[usize::from(pattern[0])] = true;
         }
-        let mut starts: Vec<&[u8]> = sorted.iter().map(|p| &p[..p.len().min(PREFIX_BYTES)]).collect();
-        starts.dedup();
-        let prefixes = packed::Config::new().builder().extend(starts).build();
+        let starts = |len: usize| {
+            let mut starts: Vec<&[u8]> = sorted.iter().map(|p| &p[..p.len().min(len)]).collect();
+            starts.dedup();
+            starts
+        };
+        let prefixes = PREFIX_BYTES
+            .rev()
+            .map(starts)
+            .find(|starts| starts.len() <= MAX_PREFIXES)
+            .and_then(|starts| packed::Config::new().builder().extend(starts).build());
         let longest = sorted.iter().map(|p| p.len()).max().unwrap_or(0);
         Ok(PatternSet { automaton: Some(automaton), prefixes, replacements, sorted, first, longest })
     }

@@ -3,9 +3,11 @@
 use std::fs::File;
 use std::io::{PipeReader, Read as _, Write as _};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use wf_core::ItemIndex;
 
+use super::reading::{ACTIVITY_EVERY, Activity, WIDE_PIPE_BYTES};
 use super::*;
 use crate::console::OutputMode;
 use crate::console::style::ColorChoice;
