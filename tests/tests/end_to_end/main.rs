@@ -1,0 +1,1 @@
+//! What `wf-supervisor` promises, tried with the real binaries.
