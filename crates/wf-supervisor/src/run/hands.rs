@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use wf_core::credentials::KeyIndex;
-use wf_core::{AttemptEnd, AttemptId, Effect, Event, Record, Reply, Saying, Slot, Supervisor};
+use wf_core::{AttemptEnd, AttemptId, Counts, Effect, Event, Outcome, Record, Reply, Saying, Slot, Supervisor};
 use wf_protocol::{Secret, ToWorker};
 use wf_warden::{Order, own};
 
@@ -70,6 +70,8 @@ pub struct Hands {
     parts: Parts,
     /// The attempts that run.
     open: HashMap<AttemptId, Open>,
+    /// How many items ended how, as far as it is on record.
+    counts: Counts,
     /// The journal could not be written: nothing more is recorded, and the run ends.
     broken: bool,
 }
@@ -99,7 +101,7 @@ pub struct Done {
 impl Hands {
     /// With these parts.
     pub fn new(parts: Parts) -> Hands {
-        Hands { parts, open: HashMap::new(), broken: false }
+        Hands { parts, open: HashMap::new(), counts: Counts::default(), broken: false }
     }
 
     /// What the shell must know of an event before the core handles it.
@@ -261,7 +263,11 @@ impl Hands {
             self.parts.summary.fold(record, at);
             match record {
                 Record::ItemEnded { item, outcome, wall_ms, .. } => {
-                    if let Some(index) = self.parts.launcher.index(item) {
+                    self.counts.add(*outcome);
+                    // What was done before is said in one line at the start.
+                    if *outcome != Outcome::Skipped
+                        && let Some(index) = self.parts.launcher.index(item)
+                    {
                         let label = self.parts.launcher.label(index);
                         let took = Duration::from_millis(*wall_ms);
                         self.parts.console.finished(&label, *outcome, took, &self.state(supervisor));
@@ -355,7 +361,7 @@ impl Hands {
     }
 
     fn state(&self, supervisor: &Supervisor) -> ProgressState {
-        let counts = supervisor.counts();
+        let counts = self.counts;
         let paused = supervisor.paused();
         ProgressState {
             total: self.parts.launcher.count(),
