@@ -1,5 +1,7 @@
 //! What the command line takes, and what it refuses.
 
+#![expect(clippy::format_collect, reason = "tables of a few lines")]
+
 use super::value::{Limit, WorkflowName};
 use super::*;
 

@@ -210,7 +210,7 @@ pub struct Settings {
     /// Bound of one item's log.
     pub max_log_bytes: u64,
     /// Each setting with its origin, for `-v`.
-    pub settings: Vec<Setting>,
+    pub origins: Vec<Setting>,
     /// What people should know before the run starts.
     pub warnings: Vec<String>,
 }
@@ -384,7 +384,7 @@ impl Configuration {
         let dry_run = layers.choice("dry_run", on(args.dry_run), value::switch, show)?.unwrap_or(false);
 
         let known: Vec<&str> = schema::run_keys().iter().copied().chain(CHOICES).collect();
-        let (settings, more) = layers.finish(&known);
+        let (origins, more) = layers.finish(&known);
         warnings.extend(more);
         Ok(Settings {
             project: self.project.clone(),
@@ -411,7 +411,7 @@ impl Configuration {
             pass_env,
             mock: mock.then(|| profile.unwrap_or_else(|| "steady".to_owned())),
             max_log_bytes,
-            settings,
+            origins,
             warnings,
         })
     }

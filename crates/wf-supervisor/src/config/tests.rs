@@ -1,5 +1,8 @@
 //! What `wf.toml` may say, and how the layers are put together.
 
+#![expect(clippy::format_collect, reason = "tables of a few lines")]
+#![expect(clippy::type_complexity, reason = "tables of cases")]
+
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -41,7 +44,7 @@ pub fn settings(text: &str, environ: &[(&str, &str)], words: &[&str]) -> Result<
 }
 
 fn told(settings: &Settings) -> String {
-    settings.settings.iter().map(|s| format!("{s}\n")).collect()
+    settings.origins.iter().map(|s| format!("{s}\n")).collect()
 }
 
 const GEMINI: (&str, &str) = ("GEMINI_API_KEY", "gemini-secret");
