@@ -453,9 +453,6 @@ fn greet(
             console.item_line(&planned.item.id.label(settings.work.prefix()), &planned.decision.words);
         }
     }
-    for setting in &settings.settings {
-        log::info!("{setting}");
-    }
 }
 
 /// At most ten of many lines.

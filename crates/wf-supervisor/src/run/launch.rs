@@ -72,11 +72,11 @@ impl Launcher {
         state: StateDir,
         run: RunDir,
     ) -> io::Result<Launcher> {
-        let (mut items, mut stale, mut ours) = (Vec::new(), HashSet::new(), HashMap::new());
+        let (mut items, mut outdated, mut ours) = (Vec::new(), HashSet::new(), HashMap::new());
         for (i, planned) in plan.items.into_iter().enumerate() {
             let index = ItemIndex(i as u32);
             if planned.decision.checkpoint == CheckpointUse::SetAside {
-                stale.insert(index);
+                outdated.insert(index);
             }
             if let Some(sha256) = planned.output_of_ours {
                 ours.insert(index, sha256);
@@ -113,7 +113,7 @@ impl Launcher {
             run,
             cwd,
             search: std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into()),
-            stale,
+            stale: outdated,
             ours,
             key_variables,
             items,

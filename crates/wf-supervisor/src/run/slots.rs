@@ -115,9 +115,9 @@ impl Slots {
         seat.current.set(Some(attempt));
         let mut warden = seat.warden.borrow_mut();
         let warden = warden.as_mut().ok_or_else(|| io::Error::other("the slot's warden was lost"))?;
-        let sent = warden.spawn(spawn, Outputs { stdout, stderr });
+        let ordered = warden.spawn(spawn, Outputs { stdout, stderr });
         seat.nudge_if_needed(warden);
-        sent
+        ordered
     }
 
     /// Gives an order about the slot's attempt. A lost warden is told of by an event, once.
