@@ -124,7 +124,11 @@ impl PoolSettings {
             quota_group: key.quota_group.clone(),
             max_in_flight: key.max_in_flight,
         };
-        PoolSpec { keys: self.keys.iter().map(spec).collect(), limits: self.limits.clone(), ..PoolSpec::default() }
+        PoolSpec {
+            keys: self.keys.iter().map(spec).collect(),
+            limits: self.limits.clone(),
+            ..PoolSpec::default()
+        }
     }
 }
 

@@ -163,6 +163,7 @@ impl KeyRing {
 
     /// Reads the sources again that can change while a run waits: files and commands. A variable cannot, and by now has
     /// been wiped. May block for as long as each command may take.
+    #[cfg_attr(not(test), expect(dead_code, reason = "a paused run does not read its key sources again yet"))]
     pub fn reload(&mut self, environ: &dyn Environ, command_time: Duration) -> Vec<KeyChange> {
         let mut changes = Vec::new();
         for index in 0..self.entries.len() {

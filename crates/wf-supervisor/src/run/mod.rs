@@ -10,6 +10,7 @@ pub mod hands;
 pub mod ipc;
 pub mod launch;
 pub mod mock;
+pub mod pool_memory;
 pub mod signals;
 pub mod slots;
 mod translate;

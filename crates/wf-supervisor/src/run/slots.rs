@@ -188,7 +188,10 @@ impl House {
         };
         let warden = Warden::start(&self.exe, &self.env, setup)?;
         // The copy is owned by the value that watches it, so it cannot be closed underneath.
-        #[expect(deprecated, reason = "its successor is `unsafe`, for owners that may close early; an OwnedFd cannot")]
+        #[expect(
+            deprecated,
+            reason = "its successor is `unsafe`, for owners that may close early; an OwnedFd cannot"
+        )]
         let ear = AsyncFd::new(warden.as_fd().try_clone_to_owned()?)?;
         self.living.borrow_mut().insert(warden.pid());
         *seat.warden.borrow_mut() = Some(warden);
