@@ -29,6 +29,7 @@ use crate::run::hands::Hands;
 use crate::run::ipc::Ipc;
 use crate::run::launch::Launcher;
 use crate::run::mock::{self, Mock};
+use crate::run::redaction::redact;
 use crate::run::signals::Signals;
 use crate::run::slots::{Opening, Slots};
 use crate::run::words::{Speaker, count};
@@ -257,6 +258,7 @@ async fn conduct(
         &mut journal,
         &mut summary,
         events_in,
+        &redactor,
     )?;
     greet(&console, settings, &run, &plan, &pool, workers, warnings, &removed);
 
@@ -378,6 +380,7 @@ fn begin_records(
     journal: &mut Journal,
     summary: &mut RunSummary,
     events: mpsc::Sender<Event>,
+    redactor: &Redactor,
 ) -> Result<HistoryWriter, Trouble> {
     let work = recorded_work(settings);
     let mut records = vec![Record::RunStarted {
@@ -402,6 +405,7 @@ fn begin_records(
             _ => planned.decision.words.clone(),
         },
     }));
+    redact(&mut records, redactor);
     let at = Timestamp::now();
     journal.append(&records, at).map_err(broken)?;
     for record in &records {

@@ -19,6 +19,7 @@ use super::clock::Clock;
 use super::ipc::Ipc;
 use super::launch::Launcher;
 use super::pool_memory;
+use super::redaction::redact;
 use super::signals::Signals;
 use super::slots::Slots;
 use super::translate;
@@ -213,7 +214,10 @@ impl Hands {
         let capture = capture.map_err(short)?;
         // Only the job log asks for these.
         let (command, log_before) = match &self.parts.joblog {
-            Some(_) => (Launcher::shown(&spawn), self.parts.launcher.log_bytes(attempt.item)),
+            Some(_) => (
+                self.parts.redactor.redact(&Launcher::shown(&spawn)).into_owned(),
+                self.parts.launcher.log_bytes(attempt.item),
+            ),
             None => (String::new(), 0),
         };
         let open = Open { capture: Some(capture), started: Timestamp::now(), command, log_before, end: None };
@@ -254,12 +258,12 @@ impl Hands {
         }
     }
 
-    fn record(&mut self, records: Vec<Record>, supervisor: &Supervisor, done: &mut Done) {
+    fn record(&mut self, mut records: Vec<Record>, supervisor: &Supervisor, done: &mut Done) {
         if records.is_empty() {
             return;
         }
         let at = Timestamp::now();
-        let records = self.redacted(records);
+        redact(&mut records, &self.parts.redactor);
         if !self.broken {
             if let Err(error) = self.parts.journal.append(&records, at) {
                 self.broken = true;
@@ -276,8 +280,8 @@ impl Hands {
                     if outcome.is_done() && *attempts > 0 {
                         self.parts.launcher.remove_checkpoint(item);
                     }
-                    // What was done before is said in one line at the start.
-                    if *outcome != Outcome::Skipped
+                    // What was done before is said in one line at the start; what never began is in the summary.
+                    if !matches!(outcome, Outcome::Skipped | Outcome::NotStarted)
                         && let Some(index) = self.parts.launcher.index(item)
                     {
                         let label = self.parts.launcher.label(index);
@@ -296,24 +300,6 @@ impl Hands {
                 _ => {}
             }
         }
-    }
-
-    /// What a worker says of itself, or a provider of a key, may contain a key; a record may not.
-    fn redacted(&self, mut records: Vec<Record>) -> Vec<Record> {
-        for record in &mut records {
-            let text = match record {
-                Record::ItemEnded { detail, .. } | Record::ItemPlanned { detail, .. } => detail,
-                Record::Pool { message } => message,
-                Record::Progress { node, .. } | Record::Checkpointed { node, .. } => node,
-                Record::LeaseGranted { model, .. } => model,
-                Record::AttemptEnded { end: AttemptEnd::NotSpawned { why }, .. } => why,
-                _ => continue,
-            };
-            if let Cow::Owned(redacted) = self.parts.redactor.redact(text) {
-                *text = redacted;
-            }
-        }
-        records
     }
 
     fn say(&mut self, saying: &Saying) {
@@ -407,7 +393,7 @@ impl Hands {
         let paused = supervisor.paused();
         ProgressState {
             total: self.parts.launcher.count(),
-            complete: counts.total(),
+            complete: counts.total() - counts.not_started,
             skipped: counts.skipped,
             failed: counts.failures(),
             running: (supervisor.workers() - paused) as u32,

@@ -11,6 +11,7 @@ pub mod ipc;
 pub mod launch;
 pub mod mock;
 pub mod pool_memory;
+pub mod redaction;
 pub mod signals;
 pub mod slots;
 mod translate;

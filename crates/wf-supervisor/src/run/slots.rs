@@ -190,7 +190,7 @@ impl House {
         // The copy is owned by the value that watches it, so it cannot be closed underneath.
         #[expect(
             deprecated,
-            reason = "its successor is `unsafe`, for owners that may close early; an OwnedFd cannot"
+            reason = "its successor is for owners that may close early, which an OwnedFd cannot"
         )]
         let ear = AsyncFd::new(warden.as_fd().try_clone_to_owned()?)?;
         self.living.borrow_mut().insert(warden.pid());
