@@ -27,7 +27,8 @@ const NOT_IN_THE_CORE: [&str; 7] =
 /// A rule that a source file may break, and where.
 type Rule = fn(&Source) -> Vec<String>;
 
-const RULES: [Rule; 5] = [opens_with_its_purpose, core_is_pure, unsafe_in_one_room, no_bare_allow, no_sleep_in_tests];
+const RULES: [Rule; 5] =
+    [opens_with_its_purpose, core_is_pure, unsafe_in_one_room, no_bare_allow, no_sleep_in_tests];
 
 /// A Rust file of ours.
 struct Source {
@@ -96,7 +97,9 @@ fn dependencies() -> Result<Vec<String>> {
         let Some(dependencies) = manifest.get("dependencies").and_then(|d| d.as_table()) else { continue };
         for dependency in dependencies.keys().filter(|d| ours.contains(d)) {
             if !allowed.contains(&dependency.as_str()) {
-                wrong.push(format!("{name} may not know {dependency} (docs/architecture.md, \"Who may know whom\")"));
+                wrong.push(format!(
+                    "{name} may not know {dependency} (docs/architecture.md, \"Who may know whom\")"
+                ));
             }
         }
     }
@@ -138,7 +141,8 @@ fn no_bare_allow(source: &Source) -> Vec<String> {
 
 /// A test waits for the thing it needs, with a bound; it does not hope.
 fn no_sleep_in_tests(source: &Source) -> Vec<String> {
-    let is_test = source.path.starts_with("tests/tests") || source.path.components().any(|c| c.as_os_str() == "tests.rs");
+    let is_test = source.path.starts_with("tests/tests")
+        || source.path.components().any(|c| c.as_os_str() == "tests.rs");
     if !is_test {
         return Vec::new();
     }
@@ -167,7 +171,8 @@ fn links_lead_somewhere() -> Result<Vec<String>> {
         let here = path.parent().unwrap_or(Path::new(""));
         for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let file = target.split('#').next().unwrap_or("");
-            let elsewhere = file.is_empty() || file.contains("://") || file.contains(' ') || file.starts_with('<');
+            let elsewhere =
+                file.is_empty() || file.contains("://") || file.contains(' ') || file.starts_with('<');
             if !elsewhere && !root().join(here).join(file).exists() {
                 wrong.push(format!("{}: the link to {target} leads nowhere", path.display()));
             }
@@ -184,5 +189,8 @@ fn protocol_page() -> Result<Vec<String>> {
     if output.status.success() {
         return Ok(Vec::new());
     }
-    Ok(vec![format!("docs/protocol.md and the protocol disagree:\n{}", String::from_utf8_lossy(&output.stdout))])
+    Ok(vec![format!(
+        "docs/protocol.md and the protocol disagree:\n{}",
+        String::from_utf8_lossy(&output.stdout)
+    )])
 }

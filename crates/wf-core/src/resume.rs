@@ -220,7 +220,7 @@ fn works(
 ) -> Decision {
     let beside_it = facts.output_on_disk.is_some() && !is_ours(facts);
     if let (true, Some(output)) = (beside_it, facts.output) {
-        words.push_str(&format!("; {output} is not ours and stays, the new one goes to {}", beside(output)));
+        words = format!("{words}; {output} is not ours and stays, the new one goes to {}", beside(output));
     }
     Decision { action, words, checkpoint, beside: beside_it && facts.output.is_some() }
 }

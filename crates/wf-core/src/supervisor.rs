@@ -97,6 +97,11 @@ impl Supervisor {
         }
     }
 
+    /// Takes over what an earlier run knew of the pool. To be called before [`Event::Begin`].
+    pub fn recall_pool(&mut self, known: &crate::credentials::PoolSnapshot) {
+        self.pool.restore(known, Time::ZERO);
+    }
+
     /// Takes in what happened and answers with what to do. Total; after [`Effect::Finish`] it answers nothing.
     pub fn handle(&mut self, event: Event, now: Time) -> Effects {
         if self.finished {

@@ -22,7 +22,7 @@ Examples:
 Paths: POST /v1beta/models/MODEL:generateContent, /v1/messages, /v1/chat/completions;
        GET /__mock/counters; POST /__mock/control";
 
-/// A mock GenAI server for development and benchmarks: Gemini, Anthropic and `OpenAI` dialects on one loopback port.
+/// A mock GenAI server for development and benchmarks: Gemini, Anthropic and OpenAI dialects on one loopback port.
 ///
 /// The first lines of its output say where it listens and which keys it accepts (`key NAME SECRET GROUP`); the keys
 /// are made up. It runs until SIGINT, SIGTERM or SIGHUP.

@@ -28,7 +28,7 @@ pub struct MockConfig {
     pub window: Window,
     /// Whether refusals say how long to wait, and replies what is left.
     pub hints: bool,
-    /// Whether refused calls count towards the limits, as they do at `OpenAI`.
+    /// Whether refused calls count towards the limits, as they do at OpenAI.
     pub count_refused: bool,
     /// How long a model thinks.
     pub latency: Latency,

@@ -6,12 +6,6 @@ pub const OK: u8 = 0;
 pub const FAILED: u8 = 1;
 /// Wrong usage, items or configuration, or no key: nothing was started.
 pub const REFUSED: u8 = 2;
-/// Some items need revision, nothing worse.
-pub const NEEDS_REVISION: u8 = 3;
-/// Unfinished for want of quota, budget, or because of `--max-fail`: the same command goes on later.
-pub const UNFINISHED: u8 = 75;
-/// `--run-timeout` passed.
-pub const RUN_TIMEOUT: u8 = 124;
 /// The supervisor could not do its own work: disk, socket, database.
 pub const BROKEN: u8 = 125;
 

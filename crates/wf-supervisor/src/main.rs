@@ -19,7 +19,7 @@ mod store;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, BufWriter, ErrorKind, IsTerminal as _, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -167,7 +167,7 @@ fn run_verb(
     let config = Configuration::load(project, environ)?;
     let settings = config.settings(args, environ)?;
     if global.verbose > 0 {
-        settings.settings.iter().for_each(|setting| say(&setting.to_string()));
+        settings.origins.iter().for_each(|setting| say(&setting.to_string()));
     }
     let gathered = plan::gather(&settings, args, io::stdin().lock())?;
     if !global.quiet {

@@ -367,7 +367,7 @@ fn hash_file(path: &Path) -> io::Result<(String, u64)> {
         return Err(io::Error::new(ErrorKind::IsADirectory, "it is a directory"));
     }
     let mut hash = Sha256::new();
-    let mut buffer = [0; 32 * 1024];
+    let mut buffer = [0; 8 * 1024];
     let mut bytes = 0;
     loop {
         match file.read(&mut buffer)? {
@@ -378,7 +378,7 @@ fn hash_file(path: &Path) -> io::Result<(String, u64)> {
             }
         }
     }
-    Ok((hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(), bytes))
+    Ok((items::hex(&hash.finalize()), bytes))
 }
 
 /// A command in a table has one line of bounded length.

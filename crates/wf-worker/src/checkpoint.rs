@@ -7,17 +7,20 @@
 //! The database is held under `SQLite`'s exclusive lock while it is open. With it, write-ahead logging needs no shared
 //! memory, so the file may lie on a network file system as well. The lock falls with the process, however that ends.
 
-use std::ffi::OsString;
+mod fault;
+mod kept;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
+pub use self::fault::CheckpointError;
+pub use self::kept::{Peek, peek, remove, set_aside};
 use crate::job::Role;
-use crate::workflow::{Ending, Next, Position};
+use crate::workflow::{Next, Position};
 
 /// The schema's version, in `SQLite`'s `user_version`.
 pub const SCHEMA: i64 = 1;
@@ -27,78 +30,6 @@ const APPLICATION: i64 = 0x7766_6370;
 
 /// How long another holder is waited for: a worker just killed may still be dying.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
-
-/// Why a checkpoint cannot be used.
-#[derive(Debug, Error)]
-pub enum CheckpointError {
-    /// It is no database of ours, or a damaged one.
-    #[error("checkpoint {} is corrupt ({why}); --redo sets it aside and starts anew", path.display())]
-    Corrupt {
-        /// The database.
-        path: PathBuf,
-        /// What was seen.
-        why: String,
-    },
-    /// Another version of the program wrote it.
-    #[error(
-        "checkpoint {} has schema version {found}, this program knows {SCHEMA}: use the program that wrote it, or \
-         --redo to set it aside and start anew",
-        path.display()
-    )]
-    OtherSchema {
-        /// The database.
-        path: PathBuf,
-        /// Its version.
-        found: i64,
-    },
-    /// It belongs to another item or workflow.
-    #[error("checkpoint {} is of {found}, not of {wanted}; --redo sets it aside and starts anew", path.display())]
-    OtherWork {
-        /// The database.
-        path: PathBuf,
-        /// What it says.
-        found: String,
-        /// What was asked for.
-        wanted: String,
-    },
-    /// Another process holds it.
-    #[error("checkpoint {} is held by another process: is another worker on this item?", path.display())]
-    Held {
-        /// The database.
-        path: PathBuf,
-    },
-    /// The file system or `SQLite` failed: a full disk, a read-only directory.
-    #[error("checkpoint {} cannot be used: {why}", path.display())]
-    Io {
-        /// The database.
-        path: PathBuf,
-        /// What was said.
-        why: String,
-    },
-}
-
-impl CheckpointError {
-    /// Whether setting the file aside, as `--redo` does, would help.
-    pub fn is_cured_by_redo(&self) -> bool {
-        matches!(self, Self::Corrupt { .. } | Self::OtherSchema { .. } | Self::OtherWork { .. })
-    }
-
-    fn from_sqlite(path: &Path, error: &rusqlite::Error) -> CheckpointError {
-        let (path, why) = (path.to_owned(), error.to_string());
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => CheckpointError::Held { path },
-            // The last three: a missing table or column, a value of the wrong type. The file is not what its marks say.
-            Some(
-                ErrorCode::NotADatabase
-                | ErrorCode::DatabaseCorrupt
-                | ErrorCode::Unknown
-                | ErrorCode::TypeMismatch,
-            )
-            | None => CheckpointError::Corrupt { path, why },
-            Some(_) => CheckpointError::Io { path, why },
-        }
-    }
-}
 
 /// Which work a checkpoint belongs to, fixed when it is made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -133,17 +64,6 @@ pub struct Reply {
     pub tokens_in: u64,
     /// Tokens of the output, as charged.
     pub tokens_out: u64,
-}
-
-/// Where a kept checkpoint stands; see [`peek`].
-#[derive(Clone, Debug, PartialEq)]
-pub struct Peek {
-    /// Whose it is, with the models in use.
-    pub identity: Identity,
-    /// What comes next, or how it ended.
-    pub next: Next,
-    /// SHA-256 of the input in hexadecimal, once it was read.
-    pub input_sha256: Option<String>,
 }
 
 /// An open checkpoint; see the module.
@@ -362,64 +282,6 @@ fn read(path: &Path, db: &Connection) -> Result<Read, CheckpointError> {
     Ok(Read { identity, standing, input_sha256 })
 }
 
-/// Reads where a checkpoint stands, without changing a byte of it or beside it. `None`: there is none, or no work is
-/// in it yet.
-///
-/// For a checkpoint no worker holds; of one in use the answer may be a [`CheckpointError::Corrupt`].
-pub fn peek(path: &Path) -> Result<Option<Peek>, CheckpointError> {
-    match fs::metadata(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(io_error(path, &e)),
-        Ok(meta) if meta.len() == 0 && !with_suffix(path, "-wal").exists() => return Ok(None),
-        Ok(_) => {}
-    }
-    // Opening replays what a killed worker left in the log and so writes: a copy takes that.
-    let dir = tempfile::tempdir().map_err(|e| io_error(path, &e))?;
-    let copy = dir.path().join("checkpoint.db");
-    fs::copy(path, &copy).map_err(|e| io_error(path, &e))?;
-    let log = with_suffix(path, "-wal");
-    if log.exists() {
-        fs::copy(&log, with_suffix(&copy, "-wal")).map_err(|e| io_error(path, &e))?;
-    }
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_with_flags(&copy, flags).map_err(|e| CheckpointError::from_sqlite(path, &e))?;
-    let read = read(path, &db)?;
-    Ok(read.standing.map(|(next, _)| Peek { identity: read.identity, next, input_sha256: read.input_sha256 }))
-}
-
-/// Removes a checkpoint and what `SQLite` keeps beside it. One that is not there is no error.
-pub fn remove(path: &Path) -> io::Result<()> {
-    for suffix in ["-wal", "-shm", ""] {
-        match fs::remove_file(with_suffix(path, suffix)) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Moves a checkpoint out of the way, to the first free name `….aside-N`, and returns that name. Nothing is lost: a
-/// person may want to look.
-pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
-    let free = (1..10_000)
-        .map(|n| with_suffix(path, &format!(".aside-{n}")))
-        .find(|p| fs::symlink_metadata(p).is_err())
-        .ok_or_else(|| io::Error::other("too many checkpoints set aside"))?;
-    for suffix in ["-wal", "-shm", ""] {
-        match fs::rename(with_suffix(path, suffix), with_suffix(&free, suffix)) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-    }
-    Ok(free)
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
 fn io_error(path: &Path, error: &io::Error) -> CheckpointError {
     CheckpointError::Io { path: path.to_owned(), why: error.to_string() }
 }
@@ -432,16 +294,5 @@ fn to_json<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("plain structs with string keys always serialise")
 }
 
-impl Peek {
-    /// Whether the work came to an end, and how.
-    pub fn ending(&self) -> Option<Ending> {
-        match self.next {
-            Next::End { ending, .. } => Some(ending),
-            Next::Node(_) => None,
-        }
-    }
-}
-
 #[cfg(test)]
-#[path = "checkpoint_tests.rs"]
 mod tests;

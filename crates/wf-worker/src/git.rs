@@ -1,7 +1,7 @@
 //! Commits one file with `git`, whatever else the repository is in the middle of.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::stop::{Raced, Stop};
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// How long the other workers of the repository are waited for.
-const LOCK_LIMIT: Duration = Duration::from_secs(300);
+const LOCK_LIMIT: Duration = Duration::from_secs(120);
 
 /// How much of one `git`'s output is passed on.
 const OUTPUT_BYTES: usize = 1024 * 1024;
@@ -84,6 +84,11 @@ impl Git<'_> {
         let failed = |e: std::io::Error| Halt::Failed(format!("{} cannot be locked: {e}", path.display()));
         let file =
             fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => self.console.say("git: waiting for another worker's commit"),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
         match self.stop.race(LOCK_LIMIT, move || file.lock().map(|()| file)).map_err(failed)? {
             Raced::Done(locked) => locked.map_err(failed),
             Raced::Stopped(cause) => Err(Halt::Stopped(cause)),

@@ -295,7 +295,8 @@ fn a_worker_that_is_killed_anywhere_loses_at_most_the_call_in_flight() {
             seen += 1;
             if seen == k + 1 { Act::Kill } else { Act::Usual }
         });
-        assert_eq!(killed.code, None, "killed at message {k}");
+        // The signal may come too late: after its last lease a worker waits for nobody.
+        assert!(matches!(killed.code, None | Some(0)), "killed at message {k}: {}", killed.stdout);
         let resumed = world.run(usual);
         assert_eq!(resumed.code, Some(0), "killed at message {k}: {}", resumed.stdout);
         assert_eq!(world.output(), whole.output());

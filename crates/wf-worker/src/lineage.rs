@@ -1,5 +1,6 @@
 //! An item's lineage: every input, draft and verdict as a file of its own, numbered, kept over runs.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -43,7 +44,10 @@ pub fn add(dir: &Path, kind: Kind, text: &str) -> io::Result<PathBuf> {
     }
     let number = latest.map_or(1, |(number, _)| number + 1);
     let path = dir.join(format!("{number:03}-{}.md", kind.word()));
-    output::write(&path, text.as_bytes(), false)?;
+    // Whole or not at all, but not synced to the disk: the checkpoint is what must outlive a power cut.
+    let mut file = tempfile::Builder::new().prefix(".").permissions(output::usual_mode()).tempfile_in(dir)?;
+    file.write_all(text.as_bytes())?;
+    file.persist_noclobber(&path)?;
     Ok(path)
 }
 

@@ -131,8 +131,7 @@ pub fn write(path: &Path, bytes: &[u8], replace: bool) -> io::Result<()> {
     let mut file = tempfile::Builder::new()
         .prefix(&unfinished_prefix(path))
         .suffix(UNFINISHED)
-        // As the umask has it, like any file; tempfile's own choice is 0600.
-        .permissions(Permissions::from_mode(0o666))
+        .permissions(usual_mode())
         .tempfile_in(dir)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
@@ -142,6 +141,11 @@ pub fn write(path: &Path, bytes: &[u8], replace: bool) -> io::Result<()> {
         file.persist_noclobber(path)?
     };
     File::open(dir)?.sync_all()
+}
+
+/// The mode of a new file, as the umask has it; tempfile's own choice is 0600.
+pub fn usual_mode() -> Permissions {
+    Permissions::from_mode(0o666)
 }
 
 /// Removes what a killed worker left of `path` half-written. Errors are of no consequence: the next start tries again.

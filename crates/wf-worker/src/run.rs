@@ -91,8 +91,13 @@ fn left(work: &mut Work, halt: Halt) -> Finish {
         _ => Ok(()),
     };
     let halt = spent.map_or_else(Halt::from, |()| halt);
-    if let Halt::Failed(why) | Halt::BadReply(why) = &halt {
-        work.console.say(&format!("<<< {}: {why}", work.at.node));
+    match &halt {
+        Halt::Stopped(cause) => {
+            work.console.say(&format!("stopping: {}; the work so far is kept", cause.words()));
+        }
+        Halt::Passing(why) | Halt::Failed(why) | Halt::BadReply(why) => {
+            work.console.say(&format!("<<< {}: {why}", work.at.node));
+        }
     }
     halted(halt)
 }

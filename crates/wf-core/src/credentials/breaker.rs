@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::dice::Dice;
+use super::retry::LONGEST_HINT;
 use super::types::LeaseId;
 use crate::Time;
 
@@ -112,7 +113,7 @@ impl Breaker {
             State::Open { .. } | State::Probing(_) | State::Ramp { .. } => false,
         };
         let own = FIRST_WAIT.saturating_mul(1 << self.openings.min(8)).min(LONGEST_WAIT);
-        let wait = dice.stretched(own.max(retry_after.unwrap_or_default()));
+        let wait = dice.stretched(own.max(retry_after.unwrap_or_default().min(LONGEST_HINT)));
         self.openings += 1;
         self.epoch = self.epoch.wrapping_add(1);
         self.state = State::Open { until: now + wait };

@@ -6,6 +6,7 @@ use super::bucket::{Gcra, Rate, TokenBucket};
 use super::day::Day;
 use super::limit::Limit;
 use super::meter::Meter;
+use super::retry::LONGEST_HINT;
 use super::types::{Dimension, LeaseId, QuotaHint, QuotaLimits};
 use crate::Time;
 
@@ -14,8 +15,6 @@ mod replies;
 use replies::DAY_PROBE;
 pub(super) use replies::{Blocked, Refusal};
 
-/// No hint is believed beyond this; `--max-wait` ends a wait long before.
-const LONGEST_HINT: Duration = Duration::from_secs(400 * 24 * 3600);
 /// Calls at once in a group whose limits nobody told, until they are answered.
 const UNKNOWN_START: u32 = 8;
 /// A ramp this wide is none.

@@ -5,6 +5,9 @@ use std::time::Duration;
 use super::dice::Dice;
 use crate::Time;
 
+/// No provider's hint is believed beyond this; `--max-wait` ends a wait long before.
+pub(super) const LONGEST_HINT: Duration = Duration::from_secs(400 * 24 * 3600);
+
 /// Repetitions of one call after passing faults: 5xx, 529, a lost connection, a time-out.
 pub(super) const FAULTS: u32 = 3;
 /// Repetitions of one call whose key was refused, on another key.

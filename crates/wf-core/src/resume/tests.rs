@@ -32,8 +32,11 @@ fn facts<'a>(last: Option<&'a LastWork>, checkpoint: &'a Checkpoint) -> ItemFact
     }
 }
 
+/// How the last run that did something ended for the item; `None` when it was killed.
+type Last = Option<Outcome>;
+
 struct Case {
-    outcome: Option<Option<Outcome>>,
+    last: Option<Last>,
     same: bool,
     checkpoint: Checkpoint,
     /// The output on disk and as we wrote it.
@@ -49,8 +52,8 @@ fn table() {
     use Outcome::{Approved, Failed, Interrupted, NeedsRevision, NotStarted, Skipped, TimedOut};
     use PlanAction::{Fail, Keep, Rerun, Resume, Run, Skip};
     const NO: CheckpointUse = CheckpointUse::None;
-    let case = |outcome, same, checkpoint, output, flags: &str, expected| Case {
-        outcome,
+    let case = |last, same, checkpoint, output, flags: &str, expected| Case {
+        last,
         same,
         checkpoint,
         output,
@@ -335,7 +338,7 @@ fn table() {
         ),
     ];
     for (number, c) in cases.iter().enumerate() {
-        let work = c.outcome.map(|outcome| last(outcome, if c.same { "now" } else { "then" }));
+        let work = c.last.map(|outcome| last(outcome, if c.same { "now" } else { "then" }));
         let mut facts = facts(work.as_ref(), &c.checkpoint);
         (facts.output_on_disk, facts.output_of_ours) = c.output;
         (facts.redo, facts.by_all) = (c.redo, c.by_all);

@@ -208,7 +208,7 @@ fn content_text(content: &Value) -> Option<String> {
     }
 }
 
-/// The turns of a chat in the form Anthropic and `OpenAI` share: those of `roles`, joined.
+/// The turns of a chat in the form Anthropic and OpenAI share: those of `roles`, joined.
 fn chat_text(messages: &[Value], roles: &[&str]) -> String {
     let turns =
         messages.iter().filter(|message| message["role"].as_str().is_some_and(|role| roles.contains(&role)));

@@ -1,4 +1,4 @@
-//! `OpenAI`'s side of the wire.
+//! OpenAI's side of the wire.
 
 use std::time::Duration;
 

@@ -57,7 +57,7 @@ pub struct GlobalArgs {
     /// Say less: problems and results only
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// Colour [default: auto, which heeds NO_COLOR]
+    /// Colour [default: auto, which heeds `NO_COLOR`]
     #[arg(long, value_name = "WHEN", value_enum, hide_possible_values = false, global = true)]
     pub color: Option<ColorMode>,
 }

@@ -47,7 +47,7 @@ pub struct RunArgs {
     #[arg(long, help_heading = "Items")]
     pub redo: bool,
 
-    /// Workers at once, at most 10 unless run.max_parallel raises it [default: 1; without a number: 3]
+    /// Workers at once, at most 10 unless `run.max_parallel` raises it [default: 1; without a number: 3]
     #[arg(short = 'j', long, value_name = "N", num_args = 0..=1, default_missing_value = "3",
           value_parser = value::parallel, allow_negative_numbers = true)]
     pub parallel: Option<u16>,

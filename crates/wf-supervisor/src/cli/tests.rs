@@ -1,5 +1,7 @@
 //! What the command line takes, and what it refuses.
 
+#![expect(clippy::format_collect, reason = "tables of a few lines")]
+
 use super::value::{Limit, WorkflowName};
 use super::*;
 
@@ -268,4 +270,17 @@ fn the_other_verbs() {
         assert_eq!(parse_words(words).unwrap_err().exit_code(), 2, "{words:?}");
     }
     assert_eq!(parse_words(&["run", "--help"]).unwrap_err().exit_code(), 0);
+}
+
+/// The page and the options must not drift apart.
+#[test]
+fn the_page_names_every_option_and_verb() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/usage.md")).unwrap();
+    let command = command();
+    for verb in command.get_subcommands() {
+        assert!(page.contains(verb.get_name()), "docs/usage.md does not name {}", verb.get_name());
+        for long in verb.get_arguments().filter_map(clap::Arg::get_long) {
+            assert!(page.contains(&format!("--{long}")), "docs/usage.md: --{long} of {}", verb.get_name());
+        }
+    }
 }

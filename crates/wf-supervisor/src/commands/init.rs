@@ -197,7 +197,7 @@ mod tests {
             crate::config::tests::settings("", &[("GEMINI_API_KEY", "gemini-secret")], &[]).unwrap();
         let with_all =
             crate::config::tests::settings(&on, &[("GEMINI_API_KEY", "gemini-secret")], &[]).unwrap();
-        for (default, set) in defaults.settings.iter().zip(&with_all.settings) {
+        for (default, set) in defaults.origins.iter().zip(&with_all.origins) {
             assert_eq!(default.name, set.name);
             if set.name == "joblog" {
                 assert_eq!(set.value, "jobs.tsv");

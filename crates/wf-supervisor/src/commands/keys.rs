@@ -83,12 +83,11 @@ pub fn keys(
         }
         for (index, key) in pool.keys.iter().enumerate() {
             let secret = ring.secret(wf_core::credentials::KeyIndex(index as u16));
-            let result = match secret {
-                Some(secret) => ask(pool, key, secret).map_err(|why| hidden(&why, secret)),
-                None => {
-                    let missing = ring.missing().find(|(i, ..)| usize::from(i.0) == index);
-                    Err(missing.map_or_else(|| "no secret".to_owned(), |(_, _, why)| why.to_owned()))
-                }
+            let result = if let Some(secret) = secret {
+                ask(pool, key, secret).map_err(|why| hidden(&why, secret))
+            } else {
+                let missing = ring.missing().find(|(i, ..)| usize::from(i.0) == index);
+                Err(missing.map_or_else(|| "no secret".to_owned(), |(_, _, why)| why.to_owned()))
             };
             checks.insert(&key.name, result);
         }
@@ -128,10 +127,10 @@ fn row<'a>(
         Some((model.as_deref()?, Limits { rpm, tpm, rpd }))
     });
     let standing = standing.cloned().unwrap_or_default();
-    let state = if !key.source.seems_present(environ) {
-        "absent".to_owned()
-    } else {
+    let state = if key.source.seems_present(environ) {
         standing.state.unwrap_or_else(|| "available".to_owned())
+    } else {
+        "absent".to_owned()
     };
     Row {
         name: &key.name,

@@ -28,7 +28,7 @@ fn render_lines(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
 
 /// `3 to work on, 1 kept, 1 done: at most 60 calls, about 0.9 M tokens`.
 pub fn totals(plan: &Plan) -> String {
-    let mut line = format!("{} to work on", plan.to_work_on());
+    let mut parts = vec![format!("{} to work on", plan.to_work_on())];
     for (action, words) in [
         (PlanAction::Keep, "kept"),
         (PlanAction::Skip, "done"),
@@ -37,17 +37,15 @@ pub fn totals(plan: &Plan) -> String {
     ] {
         let count = plan.count(action);
         if count > 0 {
-            line.push_str(&format!(", {count} {words}"));
+            parts.push(format!("{count} {words}"));
         }
     }
+    let line = parts.join(", ");
     if plan.counts_calls && plan.to_work_on() > 0 {
-        line.push_str(&format!(
-            ": at most {} calls, about {}",
-            plan.calls_at_most(),
-            tokens(plan.tokens_about())
-        ));
+        format!("{line}: at most {} calls, about {}", plan.calls_at_most(), tokens(plan.tokens_about()))
+    } else {
+        line
     }
-    line
 }
 
 fn tokens(count: u64) -> String {

@@ -24,15 +24,16 @@ use crate::plan::recorded::{Recorded, recorded_work};
 use crate::plan::{Gathered, NoPast, Plan};
 use crate::run::capture::Capture;
 use crate::run::clock::Clock;
-use crate::run::driver;
 use crate::run::environment::{self, Base};
 use crate::run::hands::Hands;
 use crate::run::ipc::Ipc;
 use crate::run::launch::Launcher;
 use crate::run::mock::{self, Mock};
+use crate::run::redaction::redact;
 use crate::run::signals::Signals;
 use crate::run::slots::{Opening, Slots};
 use crate::run::words::{Speaker, count};
+use crate::run::{driver, pool_memory};
 use crate::store::StoreError;
 use crate::store::history::{History, HistoryWriter};
 use crate::store::joblog::JobLog;
@@ -43,6 +44,7 @@ use crate::store::run_dir::RunDir;
 use crate::store::socket_dir::SocketDir;
 use crate::store::summary::RunSummary;
 use crate::store::upkeep;
+use crate::store::work::Realm;
 
 /// Events that wait for the driver, at most. Whoever has more to say waits.
 const EVENTS: usize = 1024;
@@ -143,6 +145,9 @@ fn prepare(
     let past = Recorded::of_claims(&state, settings, &items, claims);
     let plan = Plan::make(settings, items.clone(), gathered.by_all, &past);
     let tokens_spent = past.tokens_spent(&plan);
+    // What does not start here is free for others at once.
+    let idle: Vec<_> = plan.items.iter().filter(|i| !i.works()).map(|i| i.item.id.clone()).collect();
+    history.release(run.id(), &work, &idle).map_err(broken)?;
     let nothing = match &settings.work {
         Work::Workflow(workflow) => plan.nothing_line(workflow),
         Work::Command(_) => None,
@@ -205,6 +210,7 @@ async fn conduct(
     warnings: Vec<String>,
 ) -> Result<u8, Trouble> {
     let Prepared { state, run, lock, history, plan, tokens_spent, typed } = prepared;
+    let recalled = pool_memory::recall(&history, recorded_work(settings).realm).map_err(broken)?;
     let clock = Clock::start();
     own::become_subreaper()?;
     own::forbid_dumps()?;
@@ -252,6 +258,7 @@ async fn conduct(
         &mut journal,
         &mut summary,
         events_in,
+        &redactor,
     )?;
     greet(&console, settings, &run, &plan, &pool, workers, warnings, &removed);
 
@@ -261,6 +268,7 @@ async fn conduct(
         keys: ring.configs().map(|config| config.name.clone()).collect(),
     };
     let planned = for_core(&plan);
+    let realm = recorded_work(settings).realm;
     let policy = policy(settings, tokens_spent);
     let bounds = bounds(settings, workers);
     let launcher = Launcher::new(settings, plan, recorded_work(settings), state.clone(), run.clone())?;
@@ -287,10 +295,15 @@ async fn conduct(
         summary,
         joblog,
     });
-    let supervisor = Supervisor::new(bounds, planned, pool, policy);
-    let (code, _supervisor) =
+    let mut supervisor = Supervisor::new(bounds, planned, pool, policy);
+    // The mock's keys and limits begin anew with it.
+    if let (Some(recalled), Realm::Real) = (&recalled, realm) {
+        supervisor.recall_pool(recalled);
+    }
+    let (code, supervisor) =
         driver::drive(supervisor, events, captured, &mut signals, &mut hands, clock).await;
-    let code = hands.finish(&run, code, colours, &mut signals).await;
+    let pool = (realm == Realm::Real).then(|| supervisor.pool().snapshot(clock.now()));
+    let code = hands.finish(&run, code, pool, colours, &mut signals).await;
     drop(sockets);
     drop(lock);
     Ok(code)
@@ -367,6 +380,7 @@ fn begin_records(
     journal: &mut Journal,
     summary: &mut RunSummary,
     events: mpsc::Sender<Event>,
+    redactor: &Redactor,
 ) -> Result<HistoryWriter, Trouble> {
     let work = recorded_work(settings);
     let mut records = vec![Record::RunStarted {
@@ -391,6 +405,7 @@ fn begin_records(
             _ => planned.decision.words.clone(),
         },
     }));
+    redact(&mut records, redactor);
     let at = Timestamp::now();
     journal.append(&records, at).map_err(broken)?;
     for record in &records {
@@ -453,19 +468,13 @@ fn greet(
             console.item_line(&planned.item.id.label(settings.work.prefix()), &planned.decision.words);
         }
     }
-    for setting in &settings.settings {
-        log::info!("{setting}");
-    }
 }
 
 /// At most ten of many lines.
 fn few_lines(lines: &[&str]) -> String {
     const MOST: usize = 10;
-    let mut text = lines[..lines.len().min(MOST)].join("\n");
-    if lines.len() > MOST {
-        text.push_str(&format!("\n... and {} more", lines.len() - MOST));
-    }
-    text
+    let text = lines[..lines.len().min(MOST)].join("\n");
+    if lines.len() > MOST { format!("{text}\n... and {} more", lines.len() - MOST) } else { text }
 }
 
 /// A line to stderr before the console is there.

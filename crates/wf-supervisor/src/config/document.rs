@@ -49,7 +49,7 @@ impl Source {
 #[derive(Clone, Copy)]
 pub struct Table<'a> {
     source: &'a Source,
-    table: &'a DeTable<'a>,
+    entries: &'a DeTable<'a>,
     /// The dotted path of the table, empty for the root.
     path: &'a str,
     /// Where it begins.
@@ -60,19 +60,19 @@ pub struct Table<'a> {
 #[derive(Clone, Copy)]
 pub struct Value<'a> {
     source: &'a Source,
-    value: &'a Spanned<DeValue<'a>>,
+    content: &'a Spanned<DeValue<'a>>,
     offset: usize,
 }
 
 impl<'a> Table<'a> {
     /// The root of a document.
     pub fn root(source: &'a Source, document: &'a Spanned<DeTable<'a>>) -> Table<'a> {
-        Table { source, table: document.get_ref(), path: "", offset: 0 }
+        Table { source, entries: document.get_ref(), path: "", offset: 0 }
     }
 
     /// Refuses keys that are not in `known`, naming the nearest one, and names of secrets with the way they are given.
     pub fn only(&self, known: &[&str]) -> Result<(), Trouble> {
-        for (key, _) in self.table {
+        for (key, _) in self.entries {
             let name = key.get_ref().as_ref();
             if known.contains(&name) {
                 continue;
@@ -95,8 +95,8 @@ impl<'a> Table<'a> {
 
     /// The value of a key.
     pub fn get(&self, key: &str) -> Option<Value<'a>> {
-        let (key, value) = self.table.get_key_value(key)?;
-        Some(Value { source: self.source, value, offset: key.span().start })
+        let (key, content) = self.entries.get_key_value(key)?;
+        Some(Value { source: self.source, content, offset: key.span().start })
     }
 
     /// The dotted path messages call it by.
@@ -107,8 +107,8 @@ impl<'a> Table<'a> {
     /// All keys with their values, in order of the keys.
     pub fn entries(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> {
         let source = self.source;
-        self.table.iter().map(move |(key, value)| {
-            (key.get_ref().as_ref(), Value { source, value, offset: key.span().start })
+        self.entries.iter().map(move |(key, content)| {
+            (key.get_ref().as_ref(), Value { source, content, offset: key.span().start })
         })
     }
 
@@ -137,7 +137,7 @@ impl<'a> Table<'a> {
     /// `true` or `false`.
     pub fn boolean(&self, key: &str) -> Result<Option<bool>, Trouble> {
         let read =
-            |v: Value<'a>| v.value.get_ref().as_bool().ok_or_else(|| self.wrong(key, v, "true or false"));
+            |v: Value<'a>| v.content.get_ref().as_bool().ok_or_else(|| self.wrong(key, v, "true or false"));
         self.get(key).map(read).transpose()
     }
 
@@ -168,9 +168,9 @@ impl<'a> Table<'a> {
 impl<'a> Value<'a> {
     /// The value as a table.
     pub fn table(self, path: &'a str) -> Result<Table<'a>, Trouble> {
-        let Value { source, value, offset } = self;
-        match value.get_ref().as_table() {
-            Some(table) => Ok(Table { source, table, path, offset }),
+        let Value { source, content, offset } = self;
+        match content.get_ref().as_table() {
+            Some(entries) => Ok(Table { source, entries, path, offset }),
             None => Err(source.refuse(offset, &format!("{path} must be a table"))),
         }
     }
@@ -178,33 +178,35 @@ impl<'a> Value<'a> {
     /// The value as a list of tables.
     pub fn tables(self, path: &'a str) -> Result<Vec<Table<'a>>, Trouble> {
         let wrong = || self.source.refuse(self.offset, &format!("{path} must be written as [[{path}]]"));
-        let array = self.value.get_ref().as_array().ok_or_else(wrong)?;
+        let array = self.content.get_ref().as_array().ok_or_else(wrong)?;
         array
             .iter()
-            .map(|value| Value { offset: value.span().start, value, ..self }.table(path).map_err(|_| wrong()))
+            .map(|content| {
+                Value { offset: content.span().start, content, ..self }.table(path).map_err(|_| wrong())
+            })
             .collect()
     }
 
     /// The value as a string.
     pub fn string(self) -> Option<&'a str> {
-        self.value.get_ref().as_str()
+        self.content.get_ref().as_str()
     }
 
     /// The value as a list of strings.
     pub fn strings(self) -> Option<Vec<String>> {
-        let array = self.value.get_ref().as_array()?;
+        let array = self.content.get_ref().as_array()?;
         array.iter().map(|item| item.get_ref().as_str().map(str::to_owned)).collect()
     }
 
     /// The value as a whole number that is not negative.
     pub fn integer(self) -> Option<u64> {
-        let integer = self.value.get_ref().as_integer()?;
+        let integer = self.content.get_ref().as_integer()?;
         u64::from_str_radix(&integer.as_str().replace('_', ""), integer.radix()).ok()
     }
 
     /// A single value as text, the way it would be written on a command line.
     pub fn scalar(self) -> Option<String> {
-        match self.value.get_ref() {
+        match self.content.get_ref() {
             DeValue::String(text) => Some(text.clone().into_owned()),
             DeValue::Integer(integer) if integer.radix() == 10 => Some(integer.as_str().to_owned()),
             DeValue::Integer(_) => self.integer().map(|n| n.to_string()),

@@ -129,7 +129,7 @@ impl<'a> Layers<'a> {
     ) -> Result<Option<T>, Trouble> {
         let found = match option {
             Some(value) => Some((value, Origin::CommandLine)),
-            None => self.from_variable(name, &read)?,
+            None => self.in_environment(name, &read)?,
         };
         Ok(found.map(|(value, origin)| {
             self.settings.push(Setting { name, value: show(&value), origin });
@@ -168,7 +168,7 @@ impl<'a> Layers<'a> {
         name: &'static str,
         read: impl Fn(&str) -> Result<T, String>,
     ) -> Result<Found<T>, Trouble> {
-        if let Some(found) = self.from_variable(name, &read)? {
+        if let Some(found) = self.in_environment(name, &read)? {
             return Ok(Some(found));
         }
         let Some((RunValue::One(text), line)) = self.file.run.get(name) else { return Ok(None) };
@@ -179,7 +179,7 @@ impl<'a> Layers<'a> {
         }
     }
 
-    fn from_variable<T>(
+    fn in_environment<T>(
         &self,
         name: &str,
         read: impl Fn(&str) -> Result<T, String>,

@@ -2,10 +2,12 @@
 
 mod document;
 pub mod environ;
+mod key_table;
 mod layers;
 pub mod project;
 mod roles;
 mod schema;
+mod settings;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,14 +15,13 @@ use std::io::{ErrorKind, Read as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use wf_core::credentials::{KeySpec, PoolSpec, QuotaLimits};
 use wf_providers::Dialect;
 
 pub use environ::{Environ, ProcessEnviron};
-pub use layers::{Origin, Setting};
 pub use project::Project;
 pub use schema::InputSource;
 use schema::{FileConfig, WorkflowTable};
+pub use settings::{PoolSettings, ProviderSettings, RoleSettings, Settings, Work, WorkflowSettings};
 
 use crate::cli::RunArgs;
 use crate::cli::value::{self, Limit, OutputMode, ProgressMode, WorkflowName};
@@ -28,125 +29,13 @@ use crate::duration;
 use crate::exit::{Trouble, refused};
 use crate::items::Pattern;
 use crate::items::placeholders::Template;
-use crate::keys::{KeyConfig, default_keys};
-use layers::Layers;
+use crate::keys::default_keys;
+use layers::{Layers, Origin};
 
 /// The largest configuration file that is read.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 /// Choices of one invocation: they have options and variables, but do not stand in `wf.toml`.
 const CHOICES: [&str; 5] = ["lines", "redo", "dry_run", "mock", "mock_profile"];
-
-/// A provider, complete.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProviderSettings {
-    /// Its name in the configuration.
-    pub name: String,
-    /// The wire dialect.
-    pub kind: Dialect,
-    /// Scheme, host and path prefix, without a trailing slash.
-    pub base_url: String,
-}
-
-impl ProviderSettings {
-    /// The provider that a dialect is named after, at its own address.
-    pub fn built_in(kind: Dialect) -> ProviderSettings {
-        ProviderSettings { name: kind.name().to_owned(), kind, base_url: kind.default_base_url().to_owned() }
-    }
-
-    /// The embedded mock. Its address is known once it listens; until then it is empty.
-    pub fn mock() -> ProviderSettings {
-        ProviderSettings { name: "mock".to_owned(), kind: Dialect::Gemini, base_url: String::new() }
-    }
-}
-
-/// A model in a role.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RoleSettings {
-    /// Whose model it is.
-    pub provider: ProviderSettings,
-    /// The model as the provider knows it.
-    pub model: String,
-    /// Upper bound of a reply, in tokens.
-    pub max_output_tokens: u32,
-}
-
-/// A built-in workflow, complete.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WorkflowSettings {
-    /// Which one.
-    pub name: WorkflowName,
-    /// Where its input comes from.
-    pub input: InputSource,
-    /// The output's path; of `implement` the branch.
-    pub output: Pattern,
-    /// Rounds of the revise loop, at least 1.
-    pub max_iterations: u32,
-    /// Commit the output with git.
-    pub commit: bool,
-    /// Who drafts.
-    pub drafter: RoleSettings,
-    /// Who reviews.
-    pub reviewer: RoleSettings,
-    /// A directory of prompt templates that replace the embedded ones; absolute.
-    pub prompts_dir: Option<PathBuf>,
-    /// What `implement` runs to test.
-    pub test_command: Option<Vec<String>>,
-}
-
-/// What is done with each item.
-#[derive(Clone, Debug)]
-pub enum Work {
-    /// A built-in workflow.
-    Workflow(Box<WorkflowSettings>),
-    /// A command.
-    Command(Template),
-}
-
-impl Work {
-    /// The word for it in the journal: a workflow's name, or `command`.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Work::Workflow(workflow) => workflow.name.word(),
-            Work::Command(_) => "command",
-        }
-    }
-
-    /// What precedes an id in messages and file names.
-    pub fn prefix(&self) -> &'static str {
-        match self {
-            Work::Workflow(workflow) => workflow.name.prefix(),
-            Work::Command(_) => "",
-        }
-    }
-}
-
-/// The pool as configured; no secret is in it.
-#[derive(Clone, Debug, Default)]
-pub struct PoolSettings {
-    /// Every provider by name: the built-in ones and those of the configuration.
-    pub providers: BTreeMap<String, ProviderSettings>,
-    /// The keys, in order.
-    pub keys: Vec<KeyConfig>,
-    /// Limits by group and model.
-    pub limits: BTreeMap<String, BTreeMap<Option<String>, QuotaLimits>>,
-}
-
-impl PoolSettings {
-    /// What the core knows of the pool.
-    pub fn spec(&self) -> PoolSpec {
-        let spec = |key: &KeyConfig| KeySpec {
-            name: key.name.clone(),
-            provider: key.provider.clone(),
-            quota_group: key.quota_group.clone(),
-            max_in_flight: key.max_in_flight,
-        };
-        PoolSpec {
-            keys: self.keys.iter().map(spec).collect(),
-            limits: self.limits.clone(),
-            ..PoolSpec::default()
-        }
-    }
-}
 
 /// Everything that does not depend on a run: pool and workflows.
 #[derive(Clone, Debug)]
@@ -156,63 +45,6 @@ pub struct Configuration {
     /// The pool.
     pub pool: PoolSettings,
     file: FileConfig,
-}
-
-/// Everything a run needs to know.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Where things are.
-    pub project: Project,
-    /// The pool. Of a mock run it is empty: the mock brings its own keys.
-    pub pool: PoolSettings,
-    /// What is done with each item.
-    pub work: Work,
-    /// Workers at once, the cap applied.
-    pub parallel: u16,
-    /// One attempt's time.
-    pub timeout: Duration,
-    /// Time without output or message.
-    pub idle_timeout: Option<Duration>,
-    /// The whole run's time.
-    pub run_timeout: Option<Duration>,
-    /// The longest wait for quota of one call.
-    pub max_wait: Duration,
-    /// Between asking a worker to stop and killing it.
-    pub grace: Duration,
-    /// The longest one API call may take.
-    pub call_timeout: Duration,
-    /// Attempts of one call refused although paced.
-    pub max_retries: u32,
-    /// How often a failed item is run again.
-    pub item_retries: u32,
-    /// Failures after which nothing more is started.
-    pub max_fail: Option<u32>,
-    /// Tokens of the whole run.
-    pub budget_tokens: Option<u64>,
-    /// Every line is an item's text.
-    pub lines: bool,
-    /// Run items again that are done or need revision.
-    pub redo: bool,
-    /// Show the plan and do nothing.
-    pub dry_run: bool,
-    /// What reaches the console.
-    pub output: OutputMode,
-    /// How progress is shown.
-    pub progress: ProgressMode,
-    /// GNU parallel's job log; absolute.
-    pub joblog: Option<PathBuf>,
-    /// Providers whose key a command gets.
-    pub with_key: Vec<String>,
-    /// Variables that stay in the workers' environment.
-    pub pass_env: Vec<String>,
-    /// The mock's profile, if the mock answers.
-    pub mock: Option<String>,
-    /// Bound of one item's log.
-    pub max_log_bytes: u64,
-    /// Each setting with its origin, for `-v`.
-    pub settings: Vec<Setting>,
-    /// What people should know before the run starts.
-    pub warnings: Vec<String>,
 }
 
 impl Configuration {
@@ -374,7 +206,9 @@ impl Configuration {
         let (max_log_bytes, _) =
             layers.one("max_log", None, value::size_bytes, 1 << 30, |bytes| value::format_size(*bytes))?;
         let with_key = if is_command {
-            layers.many("with_key", &args.with_key, |name| self.known_provider(name))?
+            let names = layers.many("with_key", &args.with_key, |name| self.known_provider(name))?;
+            self.one_key_per_variable(&names)?;
+            names
         } else {
             Vec::new()
         };
@@ -384,7 +218,7 @@ impl Configuration {
         let dry_run = layers.choice("dry_run", on(args.dry_run), value::switch, show)?.unwrap_or(false);
 
         let known: Vec<&str> = schema::run_keys().iter().copied().chain(CHOICES).collect();
-        let (settings, more) = layers.finish(&known);
+        let (origins, more) = layers.finish(&known);
         warnings.extend(more);
         Ok(Settings {
             project: self.project.clone(),
@@ -411,7 +245,7 @@ impl Configuration {
             pass_env,
             mock: mock.then(|| profile.unwrap_or_else(|| "steady".to_owned())),
             max_log_bytes,
-            settings,
+            origins,
             warnings,
         })
     }
@@ -423,6 +257,19 @@ impl Configuration {
             let known: Vec<&str> = self.pool.providers.keys().map(String::as_str).collect();
             Err(format!("there is no provider {name:?} (known are {})", known.join(", ")))
         }
+    }
+
+    /// Two providers of one kind would share the variable their keys are handed over in.
+    fn one_key_per_variable(&self, names: &[String]) -> Result<(), Trouble> {
+        let kind = |name: &String| self.pool.providers.get(name).map(|p| p.kind);
+        for (index, name) in names.iter().enumerate() {
+            if let Some(other) = names[..index].iter().find(|other| kind(other) == kind(name)) {
+                return refused(format!(
+                    "--with-key {other} and --with-key {name} would hand over their keys in the same variable"
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn pool_warnings(&self) -> Vec<String> {

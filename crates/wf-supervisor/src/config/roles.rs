@@ -60,32 +60,28 @@ pub fn choose(
             with_keys.join(" and ")
         ));
     }
-    let drafter = match &table.drafter {
-        Some(role) => configured(workflow, "drafter", role, providers, None)?,
-        None => {
-            let dialect = DRAFTERS.into_iter().find(has_key).unwrap_or(Dialect::Gemini);
-            default_role(providers, dialect, default_models(dialect).first)
-        }
+    let drafter = if let Some(role) = &table.drafter {
+        configured(workflow, "drafter", role, providers, None)?
+    } else {
+        let dialect = DRAFTERS.into_iter().find(has_key).unwrap_or(Dialect::Gemini);
+        default_role(providers, dialect, default_models(dialect).first)
     };
-    let reviewer = match &table.reviewer {
-        Some(role) => configured(workflow, "reviewer", role, providers, Some(&drafter))?,
-        None => {
-            let others = |d: &Dialect| d.name() != drafter.provider.name;
-            if let Some(dialect) = REVIEWERS.into_iter().filter(has_key).find(others) {
-                default_role(providers, dialect, default_models(dialect).first)
-            } else {
-                let models = default_models(drafter.provider.kind);
-                let model = if drafter.model == models.second { models.first } else { models.second };
-                if !with_keys.is_empty() {
-                    warnings.push(format!(
-                    "only {} has a key: its {model} reviews what its {} drafts; a second provider's key makes reviews \
-                     independent",
-                    drafter.provider.name, drafter.model
-                ));
-                }
-                RoleSettings { model: model.to_owned(), ..drafter.clone() }
-            }
+    let others = |d: &Dialect| d.name() != drafter.provider.name;
+    let reviewer = if let Some(role) = &table.reviewer {
+        configured(workflow, "reviewer", role, providers, Some(&drafter))?
+    } else if let Some(dialect) = REVIEWERS.into_iter().filter(has_key).find(others) {
+        default_role(providers, dialect, default_models(dialect).first)
+    } else {
+        let models = default_models(drafter.provider.kind);
+        let model = if drafter.model == models.second { models.first } else { models.second };
+        if !with_keys.is_empty() {
+            warnings.push(format!(
+                "only {} has a key: its {model} reviews what its {} drafts; a second provider's key makes reviews \
+                 independent",
+                drafter.provider.name, drafter.model
+            ));
         }
+        RoleSettings { model: model.to_owned(), ..drafter.clone() }
     };
     if drafter.provider.name == reviewer.provider.name && drafter.model == reviewer.model {
         warnings.push(format!("{} reviews its own drafts in workflow {workflow}", drafter.model));

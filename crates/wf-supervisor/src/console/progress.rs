@@ -131,6 +131,7 @@ pub struct Bar {
     drawing: ProgressBar,
     canvas: Canvas,
     state: Option<ProgressState>,
+    changed: bool,
     /// Columns of what is drawn now; 0 when nothing is.
     drawn_columns: usize,
 }
@@ -143,7 +144,7 @@ impl Default for Bar {
             .unwrap_or_else(|_| ProgressStyle::default_bar())
             .progress_chars("=> ");
         let drawing = ProgressBar::with_draw_target(Some(0), target).with_style(style);
-        Bar { drawing, canvas, state: None, drawn_columns: 0 }
+        Bar { drawing, canvas, state: None, changed: false, drawn_columns: 0 }
     }
 }
 
@@ -154,11 +155,12 @@ impl Bar {
             BarUpdate::Show(state) => Some(state),
             BarUpdate::Remove => None,
         };
+        self.changed = true;
     }
 
-    /// Whether there is a state to draw and it is not drawn.
-    pub fn needs_drawing(&self) -> bool {
-        self.drawn_columns == 0 && self.state.is_some()
+    /// Whether what stands on the terminal is not what should.
+    pub fn has_changed(&self) -> bool {
+        self.changed
     }
 
     /// Takes the bar off a terminal that is `width` columns wide by now.
@@ -176,8 +178,9 @@ impl Bar {
         self.drawn_columns = 0;
     }
 
-    /// Draws the bar at the beginning of an empty line.
+    /// Draws the bar at the beginning of an empty line, if there is one.
     pub fn draw(&mut self, width: usize, out: &mut Vec<u8>) {
+        self.changed = false;
         let Some(state) = self.state else { return };
         let line = self.line(&state, width);
         self.drawn_columns = line.width();

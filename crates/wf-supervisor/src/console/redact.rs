@@ -142,6 +142,7 @@ impl StreamRedactor {
     }
 
     /// How many bytes are withheld.
+    #[cfg(test)]
     pub fn held_bytes(&self) -> usize {
         self.held.len()
     }

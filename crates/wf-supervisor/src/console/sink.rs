@@ -105,9 +105,6 @@ impl Outputs {
             self.flush()?;
         }
         self.current = stream;
-        if self.buffer.is_empty() && (self.same || stream == Stream::Stderr) {
-            self.bar.erase(Self::columns(&self.stderr), &mut self.buffer);
-        }
         Ok(&mut self.buffer)
     }
 
@@ -118,8 +115,13 @@ impl Outputs {
 
     /// Writes all that is collected, and the bar below it.
     pub fn flush(&mut self) -> io::Result<()> {
-        if self.bar.needs_drawing() && (self.same || self.current == Stream::Stderr) {
-            self.bar.draw(Self::columns(&self.stderr), &mut self.buffer);
+        let beside_bar = self.same || self.current == Stream::Stderr;
+        if beside_bar && (!self.buffer.is_empty() || self.bar.has_changed()) {
+            let columns = Self::columns(&self.stderr);
+            let mut erased = Vec::new();
+            self.bar.erase(columns, &mut erased);
+            self.buffer.splice(0..0, erased);
+            self.bar.draw(columns, &mut self.buffer);
         }
         self.write_buffer()
     }

@@ -229,7 +229,7 @@ impl Console {
     pub async fn finish(&self) {
         self.shared.with(Queue::finish);
         let mut said = self.said.clone();
-        // An error means that the writer is gone, and then nothing more will be said.
+        // The sender lives as long as this handle, so there is no error.
         let _ = said.wait_for(|said| *said).await;
     }
 

@@ -43,6 +43,13 @@ impl View {
     }
 }
 
+/// Whoever waits for the end is let go however the thread ends.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.shared.everything_is_said();
+    }
+}
+
 /// What the thread owns.
 pub struct Writer {
     shared: Arc<Shared>,
@@ -108,7 +115,6 @@ impl Writer {
                 break;
             }
         }
-        self.shared.everything_is_said();
     }
 
     fn show(&mut self, record: Record) {
@@ -254,7 +260,6 @@ impl Writer {
 
     /// One of our streams failed, by a full disk perhaps. It stays closed; the other one may still be read.
     fn broken(&mut self, error: &io::Error) {
-        log::error!("writing output failed: {error}");
         let mut prefixer = Prefixer::new(style::prefix(COORDINATOR, self.colours[1]), true);
         let text = format!("output could not be written ({error}); it goes on in the logs");
         if let Ok(out) = self.outputs.lines(Stream::Stderr) {

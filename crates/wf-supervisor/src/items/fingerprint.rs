@@ -1,6 +1,7 @@
 //! What makes an item the same work: a hash over everything that *done* depends on.
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -25,6 +26,14 @@ pub fn workflow_fingerprint(workflow: &str, input: &[&[u8]], item: &ItemSpec) ->
     fields.list(input.iter().copied());
     fields.item(item);
     fields.finish()
+}
+
+/// Bytes in lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _infallible = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Fields with their lengths before them, so that no two lists of fields make the same bytes.
@@ -60,6 +69,6 @@ impl Fields {
     }
 
     fn finish(self) -> String {
-        self.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.0.finalize())
     }
 }

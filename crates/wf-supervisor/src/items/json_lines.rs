@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use wf_core::ItemId;
 
-use super::{ItemSpec, ItemsError, MAX_INLINE_TEXT_BYTES, each_line, excerpt, hash_hint};
+use super::{ItemSpec, ItemsError, MAX_INLINE_TEXT_BYTES, Variables, each_line, excerpt, hash_hint};
 use crate::duration;
 
 /// The fields that may name an item, the first one present counts: ours, SWE-bench's, and that of batch APIs.
@@ -66,7 +66,7 @@ fn item(line: &str) -> Result<ItemSpec, String> {
     Ok(ItemSpec { id, text, timeout, env: env(fields.get("env"))? })
 }
 
-fn env(value: Option<&Value>) -> Result<Box<[(Box<str>, Box<str>)]>, String> {
+fn env(value: Option<&Value>) -> Result<Variables, String> {
     let map = match value {
         None | Some(Value::Null) => return Ok(Box::default()),
         Some(Value::Object(map)) => map,

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use wf_core::ItemId;
 
-pub use fingerprint::{command_fingerprint, workflow_fingerprint};
+pub use fingerprint::{command_fingerprint, hex, workflow_fingerprint};
 pub use pattern::Pattern;
 use placeholders::Template;
 
@@ -32,6 +32,9 @@ const MAX_ARGUMENT_BYTES: usize = 128 * 1024;
 /// How many problems are told at once.
 const MAX_PROBLEMS: usize = 10;
 
+/// Variables, names and values.
+pub type Variables = Box<[(Box<str>, Box<str>)]>;
+
 /// An item as the user wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ItemSpec {
@@ -42,7 +45,7 @@ pub struct ItemSpec {
     /// Its own limit on an attempt's time.
     pub timeout: Option<Duration>,
     /// Variables for its worker, sorted by name; none begins with `WF_`.
-    pub env: Box<[(Box<str>, Box<str>)]>,
+    pub env: Variables,
 }
 
 impl ItemSpec {
@@ -91,15 +94,9 @@ impl ItemsError {
     }
 
     fn sentences(&self) -> String {
-        let mut text = self.problems.join("\n");
-        if self.more > 0 {
-            text.push_str(&format!("\n... and {} more", self.more));
-        }
-        if let Some(hint) = self.hint {
-            text.push('\n');
-            text.push_str(hint);
-        }
-        text
+        let more = (self.more > 0).then(|| format!("... and {} more", self.more));
+        let lines = self.problems.iter().map(String::as_str).chain(more.as_deref()).chain(self.hint);
+        lines.collect::<Vec<_>>().join("\n")
     }
 }
 

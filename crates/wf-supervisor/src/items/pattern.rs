@@ -91,29 +91,62 @@ fn id_in<'a>(component: &str, name: &'a str) -> Option<&'a str> {
 }
 
 /// Order of names in which runs of digits count as numbers.
-fn natural(a: &str, b: &str) -> Ordering {
-    let (mut left, mut right) = (a, b);
+fn natural(one: &str, other: &str) -> Ordering {
+    let (mut left, mut right) = (one, other);
     loop {
-        let (l, r) = (digits(left), digits(right));
-        let order = if l.is_empty() || r.is_empty() {
-            let (x, y) = (left.chars().next(), right.chars().next());
-            let order = x.cmp(&y);
-            let (Some(x), Some(y)) = (x, y) else { return order.then_with(|| a.cmp(b)) };
-            left = &left[x.len_utf8()..];
-            right = &right[y.len_utf8()..];
-            order
+        let numbers = (digits(left), digits(right));
+        let (order, lengths) = if numbers.0.is_empty() || numbers.1.is_empty() {
+            let (Some(first), Some(second)) = (left.chars().next(), right.chars().next()) else {
+                // One is the beginning of the other, or they differ in leading zeros only.
+                return left.len().cmp(&right.len()).then_with(|| one.cmp(other));
+            };
+            (first.cmp(&second), (first.len_utf8(), second.len_utf8()))
         } else {
-            left = &left[l.len()..];
-            right = &right[r.len()..];
-            let (l, r) = (l.trim_start_matches('0'), r.trim_start_matches('0'));
-            l.len().cmp(&r.len()).then_with(|| l.cmp(r))
+            let values = (numbers.0.trim_start_matches('0'), numbers.1.trim_start_matches('0'));
+            let order = values.0.len().cmp(&values.1.len()).then_with(|| values.0.cmp(values.1));
+            (order, (numbers.0.len(), numbers.1.len()))
         };
         if order != Ordering::Equal {
             return order;
         }
+        left = &left[lengths.0..];
+        right = &right[lengths.1..];
     }
 }
 
 fn digits(text: &str) -> &str {
     &text[..text.bytes().take_while(u8::is_ascii_digit).count()]
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn numbers_count_as_numbers() {
+        let mut names = ["a10", "a2", "a", "10", "9", "1", "a02", "b", "A"];
+        names.sort_by(|one, other| natural(one, other));
+        assert_eq!(names, ["1", "9", "10", "A", "a", "a02", "a2", "a10", "b"]);
+    }
+
+    proptest! {
+        #[test]
+        fn an_order(one in "[a01é]{0,6}", two in "[a01é]{0,6}", three in "[a01é]{0,6}") {
+            prop_assert_eq!(natural(&one, &two), natural(&two, &one).reverse());
+            prop_assert_eq!(natural(&one, &two) == Ordering::Equal, one == two);
+            if natural(&one, &two) != Ordering::Greater && natural(&two, &three) != Ordering::Greater {
+                prop_assert_ne!(natural(&one, &three), Ordering::Greater);
+            }
+        }
+
+        #[test]
+        fn ids_are_found_where_they_were_put(before in "[a-z-]{0,3}", between in "[a-z-]{0,3}", id in "[a-z0-9_]{1,5}") {
+            for component in [format!("{before}{ID}.md"), format!("{before}{ID}{between}{ID}")] {
+                let name = component.replace(ID, &id);
+                prop_assert_eq!(id_in(&component, &name), Some(id.as_str()));
+            }
+        }
+    }
 }

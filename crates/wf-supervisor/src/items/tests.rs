@@ -1,5 +1,7 @@
 //! What lists of items are taken, and what is refused.
 
+#![expect(clippy::format_collect, reason = "tables of a few lines")]
+
 use std::fs;
 
 use proptest::prelude::*;

@@ -5,10 +5,14 @@ use std::io::BufRead;
 use sha2::{Digest as _, Sha256};
 use wf_core::ItemId;
 
+use super::fingerprint::hex;
 use super::{ItemSpec, ItemsError, each_line, excerpt, hash_hint};
 
 /// Characters of a text that go into its slug.
 const SLUG_CHARS: usize = 40;
+/// Digits of the hash that follows: 40 bits, because the slugs of a hundred thousand texts without a single ASCII letter
+/// are all the same.
+const HASH_DIGITS: usize = 10;
 
 /// Reads all items of `reader`; `source` names it in messages.
 pub fn read(source: &str, reader: impl BufRead, by_line: bool) -> Result<Vec<ItemSpec>, ItemsError> {
@@ -64,9 +68,7 @@ pub fn id_of_text(text: &str) -> ItemId {
         "" => "item",
         slug => slug,
     };
-    let digest = Sha256::digest(text.as_bytes());
-    // 40 bits: the slugs of a hundred thousand texts without a single ASCII letter are all the same.
-    let hash: String = digest[..5].iter().map(|byte| format!("{byte:02x}")).collect();
-    ItemId::new(&format!("{slug}-{hash}"))
+    let hash = hex(&Sha256::digest(text.as_bytes()));
+    ItemId::new(&format!("{slug}-{}", &hash[..HASH_DIGITS]))
         .expect("lower-case letters, digits and inner dashes, at most 51 bytes")
 }

@@ -41,7 +41,8 @@ pub fn removed_variables(
         .filter(|name| !pass_env.iter().any(|kept| name == kept.as_str()))
         .filter(|name| {
             let is_named = named.iter().any(|n| name == n);
-            let Some(text) = name.to_str() else { return false };
+            // What cannot be looked up by name cannot be cleared of holding a key.
+            let Some(text) = name.to_str() else { return true };
             is_named || environ.get(text).is_some_and(|v| holds_key(&Zeroizing::new(v.into_encoded_bytes())))
         })
         .collect();

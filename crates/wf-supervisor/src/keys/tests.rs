@@ -1,5 +1,7 @@
 //! Where secrets come from, what is refused, and what workers do not get.
 
+#![expect(clippy::format_collect, reason = "tables of a few lines")]
+
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,6 +10,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use zeroize::Zeroizing;
 
+use super::environment::{removal_notice, removed_variables};
 use super::*;
 use crate::config::environ::FixedEnviron;
 

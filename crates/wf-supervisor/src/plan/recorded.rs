@@ -13,6 +13,8 @@ use crate::store::layout::StateDir;
 use crate::store::work::{Realm, Work as RecordedWork};
 use wf_core::ItemId;
 use wf_core::resume::{Checkpoint, Holder, LastWork};
+use wf_worker::checkpoint;
+use wf_worker::workflow::Next;
 
 /// What was recorded of the items of one run.
 #[derive(Debug)]
@@ -93,8 +95,14 @@ impl Past for Recorded<'_> {
         if self.is_command {
             return if path.exists() { Checkpoint::Opaque } else { Checkpoint::None };
         }
-        // PEEK
-        if path.exists() { Checkpoint::Opaque } else { Checkpoint::None }
+        match checkpoint::peek(&path) {
+            Ok(None) => Checkpoint::None,
+            Ok(Some(peek)) => match peek.next {
+                Next::Node(at) => Checkpoint::At { node: at.node.clone(), iteration: at.iteration },
+                Next::End { .. } => Checkpoint::Opaque,
+            },
+            Err(error) => Checkpoint::Corrupt(error.to_string()),
+        }
     }
 
     fn holder(&self, id: &ItemId) -> Option<Holder> {

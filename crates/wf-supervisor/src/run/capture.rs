@@ -64,7 +64,9 @@ struct Shared {
 
 /// Keeps a capture going. Dropping it is the same as [`CaptureHandle::stop`].
 #[derive(Debug)]
-pub struct CaptureHandle(oneshot::Sender<()>);
+pub struct CaptureHandle {
+    _stop: oneshot::Sender<()>,
+}
 
 impl CaptureHandle {
     /// Ends the capture although someone still holds the pipes: what they contain is read, then they are closed.
@@ -121,6 +123,6 @@ impl Capture {
         let reading = Reading::new(attempt, stdout, stderr, destination, Arc::clone(&self.0))?;
         let (stop, stopped) = oneshot::channel();
         tokio::spawn(reading.run(stopped));
-        Ok(CaptureHandle(stop))
+        Ok(CaptureHandle { _stop: stop })
     }
 }

@@ -1,6 +1,6 @@
 //! The run's clock: monotonic time for decisions, wall time for people.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use wf_core::Time;
@@ -33,14 +33,6 @@ impl Clock {
         // A deadline that no clock can hold is none.
         match due.and_then(|due| self.origin.checked_add(due.since_start())) {
             Some(at) => tokio::time::sleep_until(at.into()).await,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Waits for `interval`; for ever when there is none.
-    pub async fn after(interval: Option<Duration>) {
-        match interval {
-            Some(interval) => tokio::time::sleep(interval).await,
             None => std::future::pending().await,
         }
     }

@@ -53,7 +53,7 @@ pub async fn drive(
             biased;
             event = signals.next() => event,
             Some(event) = events.recv() => event,
-            Some(told) = captured.recv() => Hands::heard(told),
+            Some(told) = captured.recv() => hands.heard(told),
             () = clock.until(supervisor.next_deadline()) => Event::Tick,
             () = look => {
                 next_look = interval.map(|i| Instant::now() + i);
@@ -63,7 +63,7 @@ pub async fn drive(
         };
         turn.push_back(event);
         while turn.len() < TURN {
-            let next = events.try_recv().or_else(|_| captured.try_recv().map(Hands::heard));
+            let next = events.try_recv().or_else(|_| captured.try_recv().map(|told| hands.heard(told)));
             let Ok(event) = next else { break };
             turn.push_back(event);
         }

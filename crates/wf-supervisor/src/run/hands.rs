@@ -7,8 +7,10 @@ use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use wf_core::credentials::KeyIndex;
-use wf_core::{AttemptEnd, AttemptId, Effect, Event, Record, Reply, Saying, Slot, Supervisor};
+use wf_core::credentials::{KeyIndex, PoolSnapshot};
+use wf_core::{
+    AttemptEnd, AttemptId, Counts, Effect, Event, Outcome, Record, Reply, Saying, Slot, Supervisor,
+};
 use wf_protocol::{Secret, ToWorker};
 use wf_warden::{Order, own};
 
@@ -16,6 +18,8 @@ use super::capture::{Capture, CaptureEvent, CaptureHandle, output_pipe};
 use super::clock::Clock;
 use super::ipc::Ipc;
 use super::launch::Launcher;
+use super::pool_memory;
+use super::redaction::redact;
 use super::signals::Signals;
 use super::slots::Slots;
 use super::translate;
@@ -32,6 +36,7 @@ use crate::store::joblog::{Job, JobLog};
 use crate::store::journal::Journal;
 use crate::store::run_dir::RunDir;
 use crate::store::summary::{RunSummary, write_summary};
+use crate::store::work::Realm;
 
 /// What a run is given to touch the world with.
 #[derive(Debug)]
@@ -70,6 +75,8 @@ pub struct Hands {
     parts: Parts,
     /// The attempts that run.
     open: HashMap<AttemptId, Open>,
+    /// How many items ended how, as far as it is on record.
+    counts: Counts,
     /// The journal could not be written: nothing more is recorded, and the run ends.
     broken: bool,
 }
@@ -99,7 +106,7 @@ pub struct Done {
 impl Hands {
     /// With these parts.
     pub fn new(parts: Parts) -> Hands {
-        Hands { parts, open: HashMap::new(), broken: false }
+        Hands { parts, open: HashMap::new(), counts: Counts::default(), broken: false }
     }
 
     /// What the shell must know of an event before the core handles it.
@@ -110,12 +117,15 @@ impl Hands {
     }
 
     /// What a capture tells, as an event.
-    pub fn heard(told: CaptureEvent) -> Event {
+    pub fn heard(&self, told: CaptureEvent) -> Event {
         match told {
             CaptureEvent::Output(attempt) => Event::Output { attempt },
             CaptureEvent::OutputEnded(attempt) => Event::OutputEnded { attempt },
-            CaptureEvent::LogFailed { path, error, .. } => {
-                Event::Trouble { what: format!("cannot write the log {}: {error}", path.display()) }
+            CaptureEvent::LogFailed { attempt, path, error } => {
+                let label = self.parts.launcher.label(attempt.item);
+                Event::Trouble {
+                    what: format!("cannot write the log of {label}, {}: {error}", path.display()),
+                }
             }
         }
     }
@@ -135,11 +145,12 @@ impl Hands {
                 other => rest.push(other),
             }
         }
-        self.record(&records, supervisor, &mut done);
+        let any_record = !records.is_empty();
+        self.record(records, supervisor, &mut done);
         for effect in rest {
             self.carry_out_one(effect, &mut done);
         }
-        if !records.is_empty() {
+        if any_record {
             self.parts.console.progress(&self.state(supervisor));
         }
         done
@@ -203,7 +214,10 @@ impl Hands {
         let capture = capture.map_err(short)?;
         // Only the job log asks for these.
         let (command, log_before) = match &self.parts.joblog {
-            Some(_) => (self.parts.launcher.shown(&spawn), self.parts.launcher.log_bytes(attempt.item)),
+            Some(_) => (
+                self.parts.redactor.redact(&Launcher::shown(&spawn)).into_owned(),
+                self.parts.launcher.log_bytes(attempt.item),
+            ),
             None => (String::new(), 0),
         };
         let open = Open { capture: Some(capture), started: Timestamp::now(), command, log_before, end: None };
@@ -244,24 +258,32 @@ impl Hands {
         }
     }
 
-    fn record(&mut self, records: &[Record], supervisor: &Supervisor, done: &mut Done) {
+    fn record(&mut self, mut records: Vec<Record>, supervisor: &Supervisor, done: &mut Done) {
         if records.is_empty() {
             return;
         }
         let at = Timestamp::now();
+        redact(&mut records, &self.parts.redactor);
         if !self.broken {
-            if let Err(error) = self.parts.journal.append(records, at) {
+            if let Err(error) = self.parts.journal.append(&records, at) {
                 self.broken = true;
                 done.follow_ups.push(Event::Trouble { what: error.to_string() });
             } else {
-                self.parts.history.send(records, at);
+                self.parts.history.send(&records, at);
             }
         }
-        for record in records {
+        for record in &records {
             self.parts.summary.fold(record, at);
             match record {
-                Record::ItemEnded { item, outcome, wall_ms, .. } => {
-                    if let Some(index) = self.parts.launcher.index(item) {
+                Record::ItemEnded { item, outcome, wall_ms, attempts, .. } => {
+                    self.counts.add(*outcome);
+                    if outcome.is_done() && *attempts > 0 {
+                        self.parts.launcher.remove_checkpoint(item);
+                    }
+                    // What was done before is said in one line at the start; what never began is in the summary.
+                    if !matches!(outcome, Outcome::Skipped | Outcome::NotStarted)
+                        && let Some(index) = self.parts.launcher.index(item)
+                    {
                         let label = self.parts.launcher.label(index);
                         let took = Duration::from_millis(*wall_ms);
                         self.parts.console.finished(&label, *outcome, took, &self.state(supervisor));
@@ -285,7 +307,7 @@ impl Hands {
             match line {
                 Line::Coordinator(text) => self.parts.console.coordinator(&text),
                 Line::Item(item, text) => {
-                    self.parts.console.item_line(&self.parts.launcher.label(item), &text)
+                    self.parts.console.item_line(&self.parts.launcher.label(item), &text);
                 }
             }
         }
@@ -311,12 +333,24 @@ impl Hands {
 
     /// The end of a run, after its last record: the wardens end, the books are closed, the summary is shown. Answers
     /// with the exit code, which is another one if the books cannot be closed.
-    pub async fn finish(self, run: &RunDir, code: u8, color: bool, signals: &mut Signals) -> u8 {
+    pub async fn finish(
+        self,
+        run: &RunDir,
+        code: u8,
+        pool: Option<PoolSnapshot>,
+        color: bool,
+        signals: &mut Signals,
+    ) -> u8 {
         let Parts { slots, ipc, console, capture, redactor, mut journal, history, summary, .. } = self.parts;
         slots.close();
         drop((ipc, capture));
         let mut closed = journal.sync();
-        let indexed = history.finish().and_then(|mut history| history.release_claims(run.id()));
+        let indexed = history.finish().and_then(|mut history| {
+            if let Some(pool) = pool {
+                pool_memory::keep(&mut history, Realm::Real, pool)?;
+            }
+            history.release_claims(run.id())
+        });
         let mut redact = |line: &mut Vec<u8>| {
             if let Cow::Owned(redacted) = redactor.redact(&String::from_utf8_lossy(line)) {
                 *line = redacted.into_bytes();
@@ -355,11 +389,11 @@ impl Hands {
     }
 
     fn state(&self, supervisor: &Supervisor) -> ProgressState {
-        let counts = supervisor.counts();
+        let counts = self.counts;
         let paused = supervisor.paused();
         ProgressState {
             total: self.parts.launcher.count(),
-            complete: counts.total(),
+            complete: counts.total() - counts.not_started,
             skipped: counts.skipped,
             failed: counts.failures(),
             running: (supervisor.workers() - paused) as u32,

@@ -10,8 +10,8 @@ use std::{fs, io};
 use wf_core::resume::CheckpointUse;
 use wf_core::{AttemptId, ItemId, ItemIndex, Slot};
 use wf_protocol::Secret as Token;
-use wf_providers::Dialect;
 use wf_warden::Spawn;
+use wf_worker::checkpoint;
 use wf_worker::job::{Input, Job, Role};
 
 use crate::config::{InputSource, RoleSettings, Settings, Work, WorkflowSettings};
@@ -60,7 +60,6 @@ struct JobSettings {
     outputs: PathBuf,
     redo: bool,
     call_timeout_ms: u64,
-    run: String,
 }
 
 impl Launcher {
@@ -72,11 +71,11 @@ impl Launcher {
         state: StateDir,
         run: RunDir,
     ) -> io::Result<Launcher> {
-        let (mut items, mut stale, mut ours) = (Vec::new(), HashSet::new(), HashMap::new());
+        let (mut items, mut outdated, mut ours) = (Vec::new(), HashSet::new(), HashMap::new());
         for (i, planned) in plan.items.into_iter().enumerate() {
             let index = ItemIndex(i as u32);
             if planned.decision.checkpoint == CheckpointUse::SetAside {
-                stale.insert(index);
+                outdated.insert(index);
             }
             if let Some(sha256) = planned.output_of_ours {
                 ours.insert(index, sha256);
@@ -85,10 +84,10 @@ impl Launcher {
         }
         let by_id = (0..).map(ItemIndex).zip(&items).map(|(index, item)| (item.id.clone(), index)).collect();
         let variable = |key: &crate::keys::KeyConfig| {
-            let kind = settings.pool.providers.get(&key.provider).map_or(Dialect::OpenAi, |p| p.kind);
-            (key.name.clone(), kind.key_variables()[0])
+            let provider = settings.pool.providers.get(&key.provider)?;
+            Some((key.name.clone(), provider.key_variable()))
         };
-        let key_variables = settings.pool.keys.iter().map(variable).collect();
+        let key_variables = settings.pool.keys.iter().filter_map(variable).collect();
         let (program, cwd) = match &settings.work {
             Work::Command(template) => (Program::Command(template.clone()), settings.project.cwd.clone()),
             Work::Workflow(workflow) => {
@@ -98,7 +97,6 @@ impl Launcher {
                     project: project.clone(),
                     redo: settings.redo,
                     call_timeout_ms: u64::try_from(settings.call_timeout.as_millis()).unwrap_or(u64::MAX),
-                    run: run.id().to_string(),
                 };
                 let workflow = workflow.clone();
                 (Program::Worker { exe: worker_program()?, workflow, settings: Box::new(job) }, project)
@@ -113,7 +111,7 @@ impl Launcher {
             run,
             cwd,
             search: std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into()),
-            stale,
+            stale: outdated,
             ours,
             key_variables,
             items,
@@ -150,7 +148,7 @@ impl Launcher {
     }
 
     /// The command line as a person would type it.
-    pub fn shown(&self, spawn: &Spawn) -> String {
+    pub fn shown(spawn: &Spawn) -> String {
         placeholders::shown(&spawn.argv)
     }
 
@@ -243,26 +241,30 @@ impl Launcher {
         self.state.checkpoint(&self.work, &self.item(item).id)
     }
 
+    /// The item is done: nothing will be resumed.
+    pub fn remove_checkpoint(&self, id: &ItemId) {
+        let path = self.state.checkpoint(&self.work, id);
+        // Most commands have none, and one look is cheaper than three removals.
+        if path.exists()
+            && let Err(error) = checkpoint::remove(&path)
+        {
+            log::warn!("cannot remove the checkpoint of {id}: {error}");
+        }
+    }
+
     /// A checkpoint of other inputs must not be resumed, and is kept.
     fn set_stale_checkpoint_aside(&mut self, item: ItemIndex) -> Result<(), String> {
         if !self.stale.remove(&item) {
             return Ok(());
         }
         let path = self.checkpoint(item);
-        for suffix in ["-wal", "-shm", ""] {
-            let mut from = path.clone().into_os_string();
-            from.push(suffix);
-            let mut to = path.clone().into_os_string();
-            to.push(format!(".before-{}{suffix}", self.run.id().short()));
-            match fs::rename(&from, &to) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => {
-                    return Err(format!("cannot set its old checkpoint {} aside: {error}", path.display()));
-                }
-            }
+        if !path.exists() {
+            return Ok(());
         }
-        Ok(())
+        let aside = checkpoint::set_aside(&path);
+        aside
+            .map(drop)
+            .map_err(|error| format!("cannot set its old checkpoint {} aside: {error}", path.display()))
     }
 
     /// Linux takes no single string over 128 KiB at exec, so a long text is handed over in a file.

@@ -10,6 +10,8 @@ pub mod hands;
 pub mod ipc;
 pub mod launch;
 pub mod mock;
+pub mod pool_memory;
+pub mod redaction;
 pub mod signals;
 pub mod slots;
 mod translate;

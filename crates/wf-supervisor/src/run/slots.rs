@@ -115,9 +115,9 @@ impl Slots {
         seat.current.set(Some(attempt));
         let mut warden = seat.warden.borrow_mut();
         let warden = warden.as_mut().ok_or_else(|| io::Error::other("the slot's warden was lost"))?;
-        let sent = warden.spawn(spawn, Outputs { stdout, stderr });
+        let ordered = warden.spawn(spawn, Outputs { stdout, stderr });
         seat.nudge_if_needed(warden);
-        sent
+        ordered
     }
 
     /// Gives an order about the slot's attempt. A lost warden is told of by an event, once.
@@ -187,6 +187,11 @@ impl House {
             lock: Some(self.lock.as_fd()),
         };
         let warden = Warden::start(&self.exe, &self.env, setup)?;
+        // The copy is owned by the value that watches it, so it cannot be closed underneath.
+        #[expect(
+            deprecated,
+            reason = "its successor is for owners that may close early, which an OwnedFd cannot"
+        )]
         let ear = AsyncFd::new(warden.as_fd().try_clone_to_owned()?)?;
         self.living.borrow_mut().insert(warden.pid());
         *seat.warden.borrow_mut() = Some(warden);

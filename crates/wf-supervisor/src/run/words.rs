@@ -40,7 +40,7 @@ impl Speaker {
                     other => format!("{other}: {why}"),
                 };
                 if let Some(wait) = retry_in {
-                    text.push_str(&format!(". Trying again in {}", rounded(*wait)));
+                    text = format!("{text}. Trying again in {}", rounded(*wait));
                 }
                 vec![Line::Item(*item, text)]
             }

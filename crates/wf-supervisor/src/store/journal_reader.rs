@@ -1,7 +1,9 @@
 //! Reading a journal back: total, bounded, and tolerant of what a killed writer or a newer program left.
 
 use std::fs::File;
-use std::io::{BufReader, Seek, SeekFrom};
+use std::io::BufReader;
+#[cfg(test)]
+use std::io::{Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -81,6 +83,7 @@ impl JournalReader {
     }
 
     /// Reads only the end of `path`: the lines that begin in its last `bytes`.
+    #[cfg(test)]
     pub fn open_end(path: &Path, bytes: u64) -> Result<JournalReader, StoreError> {
         let mut file = File::open(path).map_err(StoreError::reading(path))?;
         let length = file.metadata().map_err(StoreError::reading(path))?.len();

@@ -10,8 +10,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-
 use super::StoreError;
 use super::atomic::TEMPORARY_PREFIX;
 
@@ -56,13 +54,6 @@ impl HeldLock {
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
-
-    /// A copy of the descriptor that survives `exec`, for a child that is to inherit it. Drop it after the spawn.
-    pub fn inheritable(&self) -> io::Result<File> {
-        let copy = self.file.try_clone()?;
-        fcntl(&copy, FcntlArg::F_SETFD(FdFlag::empty()))?;
-        Ok(copy)
-    }
 }
 
 /// The process that holds the lock at `path`, if any does: the id its owner wrote into it, or 0 where that cannot be
@@ -91,9 +82,7 @@ mod tests {
         let own = Some(std::process::id());
         assert_eq!(holder(&path), own);
         assert_eq!(holder(&path), own, "looking does not take it");
-        let copy = lock.inheritable().unwrap();
-        let flags = fcntl(&copy, FcntlArg::F_GETFD).unwrap();
-        assert_eq!(flags & nix::libc::FD_CLOEXEC, 0);
+        let copy = lock.descriptor().try_clone_to_owned().unwrap();
         drop(lock);
         assert_eq!(holder(&path), own);
         assert!(HeldLock::try_acquire(&path).unwrap().is_none());

@@ -147,11 +147,6 @@ impl RunDir {
         self.path.join("summary.json")
     }
 
-    /// GNU parallel's job log.
-    pub fn joblog(&self) -> PathBuf {
-        self.path.join("joblog")
-    }
-
     /// What the workflows of all items did, in order of time.
     pub fn audit(&self) -> PathBuf {
         self.path.join("audit.jsonl")

@@ -1,6 +1,5 @@
 //! What makes a piece of work the same in two runs.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
@@ -74,21 +73,6 @@ impl Work {
     }
 }
 
-/// SHA-256 (lower-case hexadecimal) over what an item is made of: its text, its environment and its input's bytes. A
-/// done item whose fingerprint is another one now has changed and is run again.
-pub fn fingerprint(text: Option<&str>, env: &BTreeMap<String, String>, input: Option<&[u8]>) -> String {
-    let mut hash = Sha256::new();
-    for part in [text.map(str::as_bytes), input] {
-        hash.update([u8::from(part.is_some())]);
-        feed(&mut hash, part.unwrap_or_default());
-    }
-    for (name, value) in env {
-        feed(&mut hash, name.as_bytes());
-        feed(&mut hash, value.as_bytes());
-    }
-    hex(&hash.finalize())
-}
-
 /// The length goes first, so that moving a byte from one part to the next changes the hash.
 fn feed(hash: &mut Sha256, part: &[u8]) {
     hash.update((part.len() as u64).to_le_bytes());
@@ -118,24 +102,5 @@ mod tests {
         assert_ne!(same, Work::command(Realm::Mock, &["sh", "-c", "a b"], Path::new("/p")));
         assert_eq!(same.file_stem().len(), "command-".len() + 12);
         assert_eq!(Work::workflow(Realm::Real, "lld").file_stem(), "lld");
-    }
-
-    #[test]
-    fn every_part_of_an_item_counts() {
-        let env = |pairs: &[(&str, &str)]| pairs.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect();
-        let none = BTreeMap::new();
-        let all = [
-            fingerprint(None, &none, None),
-            fingerprint(Some(""), &none, None),
-            fingerprint(Some("a"), &none, None),
-            fingerprint(None, &none, Some(b"a")),
-            fingerprint(None, &none, Some(b"")),
-            fingerprint(None, &env(&[("A", "bc")]), None),
-            fingerprint(None, &env(&[("Ab", "c")]), None),
-        ];
-        for (i, a) in all.iter().enumerate() {
-            assert_eq!(a.len(), 64);
-            assert!(all[i + 1..].iter().all(|b| a != b));
-        }
     }
 }

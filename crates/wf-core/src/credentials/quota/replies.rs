@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::super::bucket::MINUTE;
 use super::super::day::DAY;
 use super::super::dice::Dice;
+use super::super::retry::LONGEST_HINT;
 use super::super::types::{Dimension, QuotaHint};
-use super::{Block, LONGEST_HINT, Quota, Ticket};
+use super::{Block, Quota, Ticket};
 use crate::Time;
 
 /// Without a hint a block lasts this long, twice as long after each further refusal, and never longer than a minute: the

@@ -1,7 +1,10 @@
 //! Tests of the coordinator as a whole: what one sees at its counter.
 
+mod hostile;
 mod leases;
 mod observer;
+mod plan;
+mod quotas;
 mod refusals;
 mod restart;
 mod simulation;
@@ -186,4 +189,8 @@ fn denials(out: &[Decision]) -> Vec<(u32, &DenyCause)> {
         _ => None,
     });
     denials.collect()
+}
+
+fn state(desk: &Desk) -> Vec<KeyState> {
+    desk.pool.status(desk.now).into_iter().map(|key| key.state).collect()
 }

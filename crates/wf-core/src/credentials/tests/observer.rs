@@ -139,41 +139,39 @@ impl Observer {
         }
     }
 
-    /// A worker is about to return a lease with this outcome.
-    pub(super) fn outcome(&mut self, lease: LeaseId, outcome: &CallOutcome, now: Time) {
-        let Some(open) = self.open.get(&lease) else { return };
+    /// A worker is about to return a lease with this outcome. True when a block begins with it: the call was granted
+    /// after the block before.
+    pub(super) fn outcome(&mut self, lease: LeaseId, outcome: &CallOutcome) -> bool {
+        let Some(open) = self.open.get(&lease) else { return false };
         let (key, model, granted, order) = (open.key, open.model.clone(), open.granted, open.order);
         self.order += 1;
         let next = self.order;
-        let was_probe = self.probe == Some(lease);
-        if was_probe
-            && !matches!(
-                outcome,
-                CallOutcome::Overloaded { .. } | CallOutcome::Transient { .. } | CallOutcome::Abandoned
-            )
-        {
+        let says_nothing = matches!(
+            outcome,
+            CallOutcome::Overloaded { .. } | CallOutcome::Transient { .. } | CallOutcome::Abandoned
+        );
+        if self.probe == Some(lease) && !says_nothing {
             self.is_ramping = true;
         }
         let seen = self.seen(key, &model);
-        match outcome {
-            CallOutcome::Ok { tokens_in, tokens_out, .. } => {
-                seen.used.push((granted, tokens_in + tokens_out));
-            }
-            CallOutcome::Limited { retry_after, .. } => {
-                if order > seen.block_began {
-                    seen.block_began = next;
-                    seen.blocked_until = now + retry_after.unwrap_or_default();
-                    seen.out_at_block = seen.out;
-                    seen.refusals = 0;
-                }
-                seen.refusals += 1;
-                assert!(
-                    seen.refusals <= seen.out_at_block,
-                    "more refusals in a block than calls out before it"
-                );
-            }
-            _ => {}
+        if let CallOutcome::Ok { tokens_in, tokens_out, .. } = outcome {
+            seen.used.push((granted, tokens_in + tokens_out));
         }
+        if !matches!(outcome, CallOutcome::Limited { .. }) {
+            return false;
+        }
+        let begins = order > seen.block_began;
+        if begins {
+            (seen.block_began, seen.out_at_block, seen.refusals) = (next, seen.out, 0);
+        }
+        seen.refusals += 1;
+        assert!(seen.refusals <= seen.out_at_block, "more refusals in a block than calls out before it");
+        begins
+    }
+
+    /// A block is known to last until then.
+    pub(super) fn blocked(&mut self, place: &(usize, String), until: Time) {
+        self.seen.entry(place.clone()).or_default().blocked_until = until;
     }
 
     pub(super) fn notice(&mut self, notice: &Notice, now: Time) {

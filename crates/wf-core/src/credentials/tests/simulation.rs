@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::world::{Faults, GroupPlan, Scenario, Told, World};
+use super::plan::{Faults, GroupPlan, Scenario, Told};
+use super::world::World;
 use super::*;
 
 fn group() -> impl Strategy<Value = GroupPlan> {
@@ -63,7 +64,7 @@ fn scenario(faults: impl Strategy<Value = Faults>) -> impl Strategy<Value = Scen
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, max_shrink_iters: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, max_shrink_iters: 400, ..ProptestConfig::default() })]
 
     /// The observer and the world assert what must always hold at every step.
     #[test]

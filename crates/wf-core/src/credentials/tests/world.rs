@@ -1,69 +1,12 @@
 //! A small world in virtual time: providers with true limits, workers that call, and everything that goes wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::observer::{Limits, Observer};
+use super::plan::{Scenario, spec};
 use super::*;
 use crate::credentials::bucket::MINUTE;
 use crate::credentials::dice::Dice;
-
-/// What the coordinator is told of a group's limit of requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
-    /// The truth.
-    Truth,
-    /// Half as much again.
-    TooMuch,
-    /// Nothing.
-    Nothing,
-}
-
-/// A quota group as it really is.
-#[derive(Clone, Debug)]
-pub(super) struct GroupPlan {
-    pub(super) keys: u8,
-    pub(super) max_in_flight: Option<u32>,
-    /// Requests per minute for each model; `None` is a provider without limits.
-    pub(super) rpm: Option<u64>,
-    pub(super) told: Told,
-    /// Tokens per minute, always told truly.
-    pub(super) tpm: Option<u64>,
-    /// Whether a 429 says how long to wait.
-    pub(super) hints: bool,
-    /// Whether refused calls count towards the limit.
-    pub(super) counts_refused: bool,
-}
-
-/// What goes wrong, per thousand calls.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Faults {
-    pub(super) transient: u64,
-    pub(super) bad_request: u64,
-    /// The worker dies with its lease.
-    pub(super) crash: u64,
-    /// The worker never returns its lease.
-    pub(super) hang: u64,
-    /// A lease is returned twice, and once by somebody else.
-    pub(super) duplicate: u64,
-    /// A 429 out of the blue.
-    pub(super) storm: u64,
-    /// Keys that are refused from the beginning, counted from the first.
-    pub(super) revoked_keys: usize,
-    /// Whether the provider is overloaded between the first and the second minute.
-    pub(super) overload: bool,
-    /// When the supervisor is killed and started again.
-    pub(super) restart_after: Option<u64>,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Scenario {
-    pub(super) seed: u64,
-    pub(super) groups: Vec<GroupPlan>,
-    pub(super) workers: u32,
-    pub(super) calls: u64,
-    pub(super) models: u64,
-    pub(super) faults: Faults,
-}
 
 /// Something a worker does.
 #[derive(Clone, Debug)]
@@ -88,7 +31,7 @@ pub(super) struct Tally {
     pub(super) answered: u64,
     pub(super) limited: u64,
     pub(super) on_revoked: u64,
-    pub(super) denied: BTreeMap<&'static str, u64>,
+    pub(super) denied: BTreeMap<String, u64>,
     pub(super) took: Duration,
     pub(super) longest_wait: Duration,
 }
@@ -106,25 +49,7 @@ pub(super) struct World {
     group_of: Vec<usize>,
     observer: Observer,
     tally: Tally,
-    asked: std::collections::BTreeSet<String>,
-}
-
-fn spec(plan: &Scenario) -> PoolSpec {
-    let mut spec = PoolSpec::default();
-    for (g, group) in plan.groups.iter().enumerate() {
-        let name = format!("g{g}");
-        for k in 0..group.keys {
-            spec.keys.push(key(&format!("g{g}k{k}"), Some(&name), group.max_in_flight));
-        }
-        let rpm = group.rpm.and_then(|rpm| match group.told {
-            Told::Truth => Some(rpm),
-            Told::TooMuch => Some(rpm + rpm / 2 + 1),
-            Told::Nothing => None,
-        });
-        let told = QuotaLimits { rpm, tpm: group.tpm, rpd: None };
-        spec.limits.entry(name).or_default().insert(None, told);
-    }
-    spec
+    asked: BTreeSet<String>,
 }
 
 impl World {
@@ -152,7 +77,7 @@ impl World {
             observer: Observer::new(limits, group_of.clone(), bounds),
             group_of,
             tally: Tally::default(),
-            asked: std::collections::BTreeSet::new(),
+            asked: BTreeSet::new(),
             plan,
         };
         for item in 0..world.plan.workers {
@@ -267,18 +192,19 @@ impl World {
         let who = self.who(item);
         let mut out = Vec::new();
         let expected = if self.observer.is_out(lease) { Release::Taken } else { Release::NotOut };
+        let mut begins = false;
         if expected == Release::Taken {
             if self.chance(self.plan.faults.duplicate) {
                 let stranger = attempt(u32::MAX);
                 assert_eq!(self.pool.release(stranger, lease, outcome, self.now, &mut out), Release::Foreign);
                 assert_eq!(out, []);
             }
-            self.observer.outcome(lease, outcome, self.now);
+            begins = self.observer.outcome(lease, outcome);
         }
         let before = self.pool.status(self.now);
         assert_eq!(self.pool.release(who, lease, outcome, self.now, &mut out), expected);
         if expected == Release::Taken {
-            self.check_reach(&before, lease, outcome);
+            self.check_reach(&before, lease, outcome, begins);
         }
         self.learn(out);
         if self.chance(self.plan.faults.duplicate) {
@@ -321,17 +247,7 @@ impl World {
                 }
                 Decision::Returned { lease, .. } => self.observer.returned(lease),
                 Decision::Denied { who, cause, .. } => {
-                    let word = match cause {
-                        DenyCause::MaxWait => "max-wait",
-                        DenyCause::Budget => "budget",
-                        DenyCause::PoolDead(_) => "pool-dead",
-                        DenyCause::NoSuchProvider(_) => "no-such-provider",
-                        DenyCause::RateLimited { .. } => "rate-limited",
-                        DenyCause::Unreachable { .. } => "unreachable",
-                        DenyCause::Refused(_) => "refused",
-                        DenyCause::KeyRefused(_) => "key-refused",
-                    };
-                    *self.tally.denied.entry(word).or_default() += 1;
+                    *self.tally.denied.entry(format!("{cause:?}")).or_default() += 1;
                     self.over(who.item.0);
                 }
                 Decision::Notice(notice) => self.observer.notice(&notice, self.now),
@@ -453,37 +369,29 @@ impl World {
     }
 
     /// A refusal reaches what it concerns and nothing else.
-    fn check_reach(&self, before: &[KeyStatus], lease: LeaseId, outcome: &CallOutcome) {
+    fn check_reach(&mut self, before: &[KeyStatus], lease: LeaseId, outcome: &CallOutcome, begins: bool) {
         let after = self.pool.status(self.now);
-        let refused = self.observer.place(lease);
+        let place = self.observer.place(lease).expect("its return is not told yet");
         for (old, new) in before.iter().zip(&after) {
             for (was, is) in old.quotas.iter().zip(&new.quotas) {
+                let is_concerned = new.group == format!("g{}", place.0) && place.1 == is.model;
+                if !(begins && is_concerned) {
+                    assert_eq!(was.until, is.until, "{outcome:?} reached {} for {}", new.name, is.model);
+                    continue;
+                }
+                let until = is.until.expect("a block begins for every key of the group");
                 assert!(was.until <= is.until, "an end moved earlier");
-                let concerned = refused
-                    .as_ref()
-                    .is_some_and(|(group, model)| new.group == format!("g{group}") && *model == is.model);
-                let is_limited = matches!(outcome, CallOutcome::Limited { .. });
-                assert!(was.until == is.until || (is_limited && concerned), "{was:?} became {is:?}");
+                if let CallOutcome::Limited { retry_after: Some(hint), .. } = outcome {
+                    let told = self.now + *hint;
+                    let most = self.now + hint.mul_f64(1.1);
+                    assert!(until >= told && until <= most, "{until:?} for a hint of {hint:?}");
+                }
+                self.observer.blocked(&place, until);
             }
             let is_bad = |state| matches!(state, KeyState::Suspect | KeyState::Quarantined);
             if matches!(outcome, CallOutcome::RequestRefused { .. }) {
                 assert!(is_bad(old.state) || !is_bad(new.state), "a bad request made {} suspect", new.name);
             }
         }
-        if matches!(outcome, CallOutcome::Limited { .. }) {
-            let (group, model) = refused.expect("it was out");
-            let of_group = after.iter().filter(|key| key.group == format!("g{group}"));
-            let untils: Vec<_> = of_group
-                .flat_map(|k| k.quotas.iter().filter(|q| q.model == model).map(|q| q.until))
-                .collect();
-            assert!(untils.windows(2).all(|pair| pair[0] == pair[1]), "keys of one group differ: {untils:?}");
-        }
-    }
-}
-
-impl Faults {
-    /// Nothing puts a call aside.
-    fn is_without_retries(&self) -> bool {
-        self.transient == 0 && self.hang == 0 && self.crash == 0 && self.revoked_keys == 0
     }
 }

@@ -34,7 +34,7 @@ const MAX_WIDE_PIPES: usize = 16;
 const FULL_READS: u32 = 8;
 
 /// How often activity of one attempt is reported at most.
-pub const ACTIVITY_EVERY: Duration = Duration::from_millis(100);
+const ACTIVITY_EVERY: Duration = Duration::from_millis(100);
 
 /// One attempt being captured.
 pub struct Reading {

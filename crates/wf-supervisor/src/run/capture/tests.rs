@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use wf_core::ItemIndex;
 
-use super::reading::{ACTIVITY_EVERY, Activity, WIDE_PIPE_BYTES};
+use super::reading::{Activity, WIDE_PIPE_BYTES};
 use super::*;
 use crate::console::OutputMode;
 use crate::console::style::ColorChoice;

@@ -79,6 +79,7 @@ pub struct Holder {
 }
 
 /// A run as the index has it.
+#[cfg(test)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexedRun {
     /// The run.
@@ -126,6 +127,7 @@ impl History {
     }
 
     /// All runs the index knows, oldest first.
+    #[cfg(test)]
     pub fn runs(&self) -> Result<Vec<IndexedRun>, StoreError> {
         let read = || {
             let mut statement = self

@@ -221,6 +221,7 @@ fn read_archive(connection: &Connection, state: &StateDir) -> Result<(), Failure
 impl History {
     /// Makes the index again from the journals and the archive, as if it had been missing. The pool's state is lost.
     /// No run may be live.
+    #[cfg(test)]
     pub fn rebuild(state: &StateDir) -> Result<History, StoreError> {
         let lock = super::wait_for(&state.history_lock())?;
         rebuild_file(state)?;

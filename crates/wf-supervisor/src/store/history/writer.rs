@@ -79,6 +79,7 @@ impl HistoryWriter {
     }
 
     /// Whether the thread missed something and will read the journal at the end.
+    #[cfg(test)]
     pub fn is_behind(&self) -> bool {
         self.is_behind.load(Ordering::Relaxed)
     }

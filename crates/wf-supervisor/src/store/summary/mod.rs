@@ -19,7 +19,7 @@ use super::journal_reader::{Flaws, JournalReader};
 use super::run_dir::RunDir;
 use super::work::{Realm, Work};
 
-pub use table::{counts_words, open_and_ended, outcome_style, write_summary};
+pub use table::{open_and_ended, write_summary};
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

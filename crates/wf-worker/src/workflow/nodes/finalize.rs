@@ -1,6 +1,7 @@
 //! `N4_finalize`: the approved document in its place, durable, and committed where that is asked for.
 
 use std::fs;
+use std::path::Path;
 
 use crate::console::one_line;
 use crate::git::{Committed, Git};
@@ -34,7 +35,7 @@ pub fn run(work: &mut Work, _: &Position) -> Result<Done, Halt> {
         (true, true) => ", not committed because it stands beside the output",
         (true, false) => {
             let git = Git { dir: &work.job.project_dir, console: &work.console, stop: &work.stop };
-            match git.commit(&placed.path, &message(work))? {
+            match git.commit(Path::new(&shown), &message(work))? {
                 Committed::Yes => ", committed",
                 Committed::Already => ", committed before",
                 Committed::NoRepository => ", not committed: no git repository here",

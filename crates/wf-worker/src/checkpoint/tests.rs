@@ -1,5 +1,6 @@
 //! Tests of the checkpoint: durable steps, replies never asked for twice, and files that are not what they should be.
 
+use super::kept::with_suffix;
 use super::*;
 
 fn role(model: &str) -> Role {

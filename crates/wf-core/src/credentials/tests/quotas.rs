@@ -1,0 +1,215 @@
+//! Quotas: blocks, days, pacing, and what is learned of limits.
+
+use super::*;
+
+/// Keys `a` and `b` in one group, `c` in another; three calls at once on each.
+fn two_groups() -> PoolSpec {
+    let keys =
+        [("a", "one"), ("b", "one"), ("c", "two")].map(|(name, group)| key(name, Some(group), Some(3)));
+    PoolSpec { keys: keys.into(), ..PoolSpec::default() }
+}
+
+#[test]
+fn a_429_blocks_the_whole_group_for_that_model_and_nothing_else() {
+    let mut desk = Desk::new(two_groups());
+    let (key, out) = desk.call(1, &limited(Some(56)));
+    assert_eq!(key, KeyIndex(0));
+    let [Notice::RateLimit { key: KeyIndex(0), dimension, wait, usable: 1, total: 3 }] = notices(&out)[..]
+    else {
+        panic!("{out:?}")
+    };
+    assert_eq!(*dimension, Some(Dimension::RequestsPerMinute));
+    assert!(*wait >= secs(56) && *wait <= secs(62), "as told, and up to a tenth: {wait:?}");
+    assert_eq!(state(&desk), [KeyState::RateLimited, KeyState::RateLimited, KeyState::Available]);
+    assert_eq!(desk.pool.usable_keys(desk.now), 1);
+    let keys: Vec<u16> = (2..5).map(|item| desk.lease(item).1.0).collect();
+    assert_eq!(keys, [2, 2, 2], "the other group serves");
+    let other = desk.ask_for(6, LeaseRequest { model: "pro".into(), ..wish(1) });
+    assert!(one_grant(&other).is_some(), "so does the same group for another model");
+}
+
+#[test]
+fn when_all_groups_are_limited_that_is_told_once_with_the_earliest_end() {
+    let mut desk = Desk::new(two_groups());
+    desk.call(1, &limited(Some(60)));
+    desk.call(2, &limited(Some(30)));
+    assert!(matches!(desk.pool.condition(desk.now), Condition::Limited(_)));
+    let out = desk.ask(1);
+    let [Notice::AllLimited { provider: None, until }] = notices(&out)[..] else { panic!("{out:?}") };
+    assert!(*until >= desk.now + secs(30) && *until <= desk.now + secs(33));
+    assert_eq!(waits(&out), [(1, WaitReason::RateLimited)]);
+    assert_eq!(notices(&desk.ask(2)).len(), 0);
+    let until = *until;
+    let out = desk.sleep();
+    assert_eq!((desk.now, grants(&out)[0].2), (until, KeyIndex(2)));
+    assert_eq!(grants(&out).len(), 1, "the group restarts with one call");
+}
+
+#[test]
+fn stragglers_extend_nothing() {
+    let mut desk = Desk::new(two_groups());
+    let leases: Vec<_> = (0..4).map(|item| (item, desk.lease(item))).collect();
+    let of_one: Vec<_> = leases.into_iter().filter(|(_, (_, key))| key.0 < 2).collect();
+    assert!(of_one.len() >= 2);
+    let mut told = 0;
+    let mut until = None;
+    for (item, (lease, _)) in of_one {
+        told += notices(&desk.give_back(item, lease, &limited(Some(60 + 600 * u64::from(item))))).len();
+        let now_until = desk.pool.status(desk.now)[0].until;
+        assert!(until.is_none() || until == now_until, "moved by a straggler");
+        until = now_until;
+    }
+    assert_eq!(told, 1, "a storm is one notice");
+}
+
+#[test]
+fn after_a_block_the_group_restarts_with_one_call_and_doubles() {
+    let mut desk = Desk::new(PoolSpec { keys: vec![key("a", None, None)], ..PoolSpec::default() });
+    desk.call(0, &limited(Some(10)));
+    for item in 0..20 {
+        desk.ask(item);
+    }
+    let mut open = grants(&desk.sleep());
+    let mut rounds = vec![open.len()];
+    while rounds.len() < 4 {
+        let mut next = Vec::new();
+        for (item, lease, _) in open {
+            next.extend(grants(&desk.give_back(item, lease, &OK)));
+        }
+        open = next;
+        rounds.push(open.len());
+    }
+    assert_eq!(rounds, [1, 2, 4, 8]);
+}
+
+#[test]
+fn without_hints_waits_double_up_to_a_minute_and_a_success_forgets_them() {
+    let mut desk = Desk::with(exclusive(1), Policy { max_retries: 99, ..policy() });
+    let mut seen = Vec::new();
+    for _ in 0..6 {
+        let (_, out) = desk.call(1, &limited(None));
+        let [Notice::RateLimit { wait, .. }] = notices(&out)[..] else { panic!("{out:?}") };
+        seen.push(*wait);
+        desk.wait(*wait);
+    }
+    for (wait, expected) in seen.into_iter().zip([4, 8, 16, 32, 60, 60]) {
+        assert!(wait >= secs(expected) && wait <= secs(expected).mul_f64(1.1), "{wait:?} for {expected}");
+    }
+    desk.call(1, &OK);
+    let (_, out) = desk.call(2, &limited(None));
+    assert!(matches!(notices(&out)[..], [Notice::RateLimit { wait, .. }] if *wait < secs(5)));
+}
+
+#[test]
+fn a_used_up_day_lasts_until_midnight_with_one_probe() {
+    let mut spec = exclusive(1);
+    spec.day_ends.insert("gemini".into(), Time::ZERO + secs(8 * 3600));
+    let mut desk = Desk::new(spec);
+    let day = CallOutcome::Limited {
+        dimension: Some(Dimension::RequestsPerDay),
+        retry_after: Some(secs(30)),
+        limit: None,
+    };
+    desk.call(1, &day);
+    assert_eq!(state(&desk), [KeyState::DayExhausted]);
+    let until = desk.pool.status(desk.now)[0].until.expect("an end");
+    assert!(until >= Time::ZERO + secs(8 * 3600));
+    assert_eq!(waits(&desk.ask(1)), [(1, WaitReason::RateLimited)]);
+    let out = desk.sleep();
+    assert_eq!(desk.now, Time::ZERO + secs(900), "the probe");
+    let (_, lease, _) = grants(&out)[0];
+    assert_eq!(notices(&desk.give_back(1, lease, &day)).len(), 0, "no news");
+    desk.ask(1);
+    let out = desk.sleep();
+    assert_eq!(grants(&out).len(), 1);
+    assert!(desk.now >= until, "no second probe, and never earlier");
+}
+
+#[test]
+fn a_probe_that_is_answered_ends_the_day_early() {
+    let mut desk = Desk::new(exclusive(1));
+    let dimension = Some(Dimension::RequestsPerDay);
+    desk.call(1, &CallOutcome::Limited { dimension, retry_after: None, limit: None });
+    desk.ask(1);
+    let (_, lease, _) = grants(&desk.sleep())[0];
+    desk.give_back(1, lease, &OK);
+    assert_eq!(state(&desk), [KeyState::Available]);
+}
+
+#[test]
+fn a_limit_of_zero_means_the_model_is_not_for_this_group() {
+    let mut desk = Desk::new(two_groups());
+    let none = CallOutcome::Limited { dimension: None, retry_after: None, limit: Some(0) };
+    let (_, out) = desk.call(1, &none);
+    assert_eq!(notices(&out), [&Notice::NoQuota { key: KeyIndex(0), model: "flash".into() }]);
+    let (key, out) = desk.call(1, &none);
+    assert_eq!(key, KeyIndex(2));
+    assert!(matches!(notices(&out)[..], [Notice::NoQuota { .. }, Notice::Dead { .. }]), "{out:?}");
+    let out = desk.ask(1);
+    let [(1, DenyCause::PoolDead(text))] = denials(&out)[..] else { panic!("{out:?}") };
+    assert!(text.contains("b: its quota for flash is zero"), "{text}");
+}
+
+#[test]
+fn known_limits_are_paced_from_the_first_call() {
+    let mut desk = Desk::new(limits("g", QuotaLimits { rpm: Some(60), ..QuotaLimits::default() }));
+    for item in 0..5 {
+        assert_eq!(waits(&desk.ask(item)), [(item, WaitReason::Pacing)]);
+    }
+    let mut at = Vec::new();
+    while desk.pool.waiting_calls() > 0 {
+        let out = desk.sleep();
+        at.extend(grants(&out).iter().map(|_| desk.now.since_start().as_millis()));
+    }
+    assert_eq!(at, [1020, 2040, 3061, 4081, 5102]);
+}
+
+#[test]
+fn the_day_is_counted_and_starts_anew() {
+    let mut spec = limits("g", QuotaLimits { rpd: Some(2), ..QuotaLimits::default() });
+    spec.day_ends.insert("gemini".into(), Time::ZERO + secs(100));
+    let mut desk = Desk::new(spec);
+    desk.call(1, &OK);
+    desk.call(2, &OK);
+    assert_eq!(waits(&desk.ask(3)), [(3, WaitReason::RateLimited)]);
+    assert_eq!(grants(&desk.sleep()).len(), 1);
+    assert_eq!(desk.now, Time::ZERO + secs(100));
+}
+
+#[test]
+fn headers_correct_the_local_view_downwards() {
+    let mut desk = Desk::new(limits("g", QuotaLimits { rpm: Some(600), ..QuotaLimits::default() }));
+    desk.wait(secs(1));
+    let hints = vec![QuotaHint {
+        dimension: Dimension::RequestsPerMinute,
+        limit: Some(60),
+        remaining: Some(0),
+        reset: Some(secs(60)),
+    }];
+    desk.call(1, &CallOutcome::Ok { tokens_in: 1, tokens_out: 1, hints });
+    assert_eq!(desk.pool.status(desk.now)[0].quotas[0].requests.map(|r| r.0), Some(60));
+    desk.ask(2);
+    let before = desk.now;
+    desk.sleep();
+    assert_eq!(desk.now.since(before), secs(1), "one of sixty comes back after a second");
+}
+
+#[test]
+fn a_surprise_teaches_the_measured_rate() {
+    let mut desk = Desk::new(limits("g", QuotaLimits { rpm: Some(120), ..QuotaLimits::default() }));
+    let mut accepted = 0;
+    while desk.now < Time::ZERO + secs(90) {
+        desk.ask(1);
+        while desk.pool.waiting(attempt(1)) {
+            desk.sleep();
+        }
+        let lease = LeaseId(desk.pool.status(desk.now)[0].calls);
+        desk.give_back(1, lease, &OK);
+        accepted += 1;
+        desk.wait(Duration::from_millis(700));
+    }
+    assert!(accepted > 100);
+    desk.call(1, &limited(Some(2)));
+    let believed = desk.pool.status(desk.now)[0].quotas[0].requests.map(|r| r.0);
+    assert!(believed.is_some_and(|rpm| (75..90).contains(&rpm)), "{believed:?}");
+}
