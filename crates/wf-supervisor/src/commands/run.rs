@@ -75,6 +75,7 @@ pub fn run(
     if let Some(mock) = &mock {
         ring = mock::stand_in(mock, &mut settings);
     }
+    ring.number_usable_first();
     let prepared = match prepare(location, &settings, gathered)? {
         Ok(prepared) => prepared,
         Err(code) => return Ok(code),
@@ -265,7 +266,7 @@ async fn conduct(
     let speaker = Speaker {
         origin: clock.wall_origin(),
         zone: TimeZone::system(),
-        keys: ring.configs().map(|config| config.name.clone()).collect(),
+        keys: pool.keys.iter().map(|key| key.name.clone()).collect(),
     };
     let planned = for_core(&plan);
     let realm = recorded_work(settings).realm;
@@ -314,13 +315,9 @@ fn redactor(ring: &KeyRing) -> Result<Redactor, Trouble> {
     Redactor::new(secrets).map_err(|error| Trouble::Refused(error.to_string()))
 }
 
-/// The pool as the core knows it. A key without a secret is not in it... but keeps its number, so it is there and never
-/// usable.
+/// The pool as the core knows it: the keys that have a secret, numbered as the ring numbers them.
 fn pool_spec(settings: &Settings, ring: &KeyRing) -> PoolSpec {
-    let mut spec = settings.pool.spec();
-    let _ = ring;
-    spec.keys.truncate(usize::from(u16::MAX));
-    spec
+    PoolSpec { keys: ring.specs(), ..settings.pool.spec() }
 }
 
 fn policy(settings: &Settings, tokens_spent: u64) -> Policy {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use wf_core::credentials::{KeySpec, PoolSpec, QuotaLimits};
+use wf_core::credentials::{PoolSpec, QuotaLimits};
 use wf_providers::Dialect;
 
 use super::layers::Setting;
@@ -118,14 +118,8 @@ pub struct PoolSettings {
 impl PoolSettings {
     /// What the core knows of the pool.
     pub fn spec(&self) -> PoolSpec {
-        let spec = |key: &KeyConfig| KeySpec {
-            name: key.name.clone(),
-            provider: key.provider.clone(),
-            quota_group: key.quota_group.clone(),
-            max_in_flight: key.max_in_flight,
-        };
         PoolSpec {
-            keys: self.keys.iter().map(spec).collect(),
+            keys: self.keys.iter().map(KeyConfig::spec).collect(),
             limits: self.limits.clone(),
             ..PoolSpec::default()
         }

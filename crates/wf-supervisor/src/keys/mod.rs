@@ -6,7 +6,7 @@ mod source;
 
 use std::time::Duration;
 
-use wf_core::credentials::KeyIndex;
+use wf_core::credentials::{KeyIndex, KeySpec};
 use wf_providers::Dialect;
 
 pub use secret::Secret;
@@ -28,6 +28,18 @@ pub struct KeyConfig {
     pub quota_group: Option<String>,
     /// Leases at once on this key.
     pub max_in_flight: Option<u32>,
+}
+
+impl KeyConfig {
+    /// What the core knows of it.
+    pub fn spec(&self) -> KeySpec {
+        KeySpec {
+            name: self.name.clone(),
+            provider: self.provider.clone(),
+            quota_group: self.quota_group.clone(),
+            max_in_flight: self.max_in_flight,
+        }
+    }
 }
 
 /// The keys that are used without configuration: those in the providers' usual variables, several separated by commas.
@@ -118,14 +130,14 @@ impl KeyRing {
         }
     }
 
-    /// The keys, in order.
-    pub fn configs(&self) -> impl Iterator<Item = &KeyConfig> {
-        self.entries.iter().map(|e| &e.config)
-    }
-
     /// The secret of a key.
     pub fn secret(&self, key: KeyIndex) -> Option<&Secret> {
         self.entries.get(usize::from(key.0)).and_then(|e| e.secret.as_ref().ok())
+    }
+
+    /// What people call a key.
+    pub fn name(&self, key: KeyIndex) -> &str {
+        self.entries.get(usize::from(key.0)).map_or("?", |entry| entry.config.name.as_str())
     }
 
     /// All secrets there are.
@@ -163,7 +175,6 @@ impl KeyRing {
 
     /// Reads the sources again that can change while a run waits: files and commands. A variable cannot, and by now has
     /// been wiped. May block for as long as each command may take.
-    #[cfg_attr(not(test), expect(dead_code, reason = "a paused run does not read its key sources again yet"))]
     pub fn reload(&mut self, environ: &dyn Environ, command_time: Duration) -> Vec<KeyChange> {
         let mut changes = Vec::new();
         for index in 0..self.entries.len() {
@@ -192,6 +203,43 @@ impl KeyRing {
             }
         }
         changes
+    }
+
+    /// Puts the keys that have a secret first, in their order: from then on a key's number here is its number in the core,
+    /// which knows only usable keys.
+    pub fn number_usable_first(&mut self) {
+        self.entries.sort_by_key(|entry| entry.secret.is_err());
+    }
+
+    /// What the core knows of the usable keys, by number.
+    pub fn specs(&self) -> Vec<KeySpec> {
+        self.entries
+            .iter()
+            .take_while(|entry| entry.secret.is_ok())
+            .map(|entry| entry.config.spec())
+            .collect()
+    }
+
+    /// After a reading: what the core has to hear of, and the numbers that go with it. A key that got its first secret
+    /// takes the next number.
+    pub fn take_changes(&mut self, changes: &[KeyChange], usable: usize) -> Vec<KeySpec> {
+        let name = |key: &KeyIndex| self.entries[usize::from(key.0)].config.name.clone();
+        let mut told: Vec<KeySpec> = Vec::new();
+        let mut appeared = Vec::new();
+        for change in changes {
+            match change {
+                KeyChange::Changed(key) => told.push(self.entries[usize::from(key.0)].config.spec()),
+                KeyChange::Appeared(key) => appeared.push(name(key)),
+                KeyChange::Refused(..) => {}
+            }
+        }
+        for (next, name) in (usable..).zip(appeared) {
+            if let Some(at) = self.entries.iter().position(|entry| entry.config.name == name) {
+                self.entries.swap(at, next);
+                told.push(self.entries[next].config.spec());
+            }
+        }
+        told
     }
 
     /// The key of the same provider that has the same secret already.

@@ -208,6 +208,37 @@ fn a_waiting_run_gets_new_keys() {
 }
 
 #[test]
+fn usable_keys_come_first_and_a_key_that_appears_takes_the_next_number() {
+    let config = |name: &str| KeyConfig {
+        name: name.into(),
+        provider: "gemini".into(),
+        source: SecretSource::File("/nowhere".into()),
+        quota_group: None,
+        max_in_flight: None,
+    };
+    let secret =
+        |name: &str| Secret::new(name, zeroize::Zeroizing::new(format!("secret-of-{name}"))).unwrap();
+    let mut ring = KeyRing {
+        entries: [("a", false), ("b", true), ("c", false), ("d", true)]
+            .map(|(name, has)| Entry {
+                config: config(name),
+                secret: if has { Ok(secret(name)) } else { Err("not there".into()) },
+            })
+            .to_vec(),
+    };
+    let names = |specs: Vec<KeySpec>| specs.into_iter().map(|spec| spec.name).collect::<Vec<_>>();
+    ring.number_usable_first();
+    assert_eq!(names(ring.specs()), ["b", "d"]);
+    // The reading finds them where they are now: b, d, a, c.
+    ring.entries[3].secret = Ok(secret("c"));
+    ring.entries[0].secret = Ok(Secret::new("b", zeroize::Zeroizing::new("another-secret".into())).unwrap());
+    let changes = [KeyChange::Changed(KeyIndex(0)), KeyChange::Appeared(KeyIndex(3))];
+    assert_eq!(names(ring.take_changes(&changes, 2)), ["b", "c"]);
+    assert_eq!(names(ring.specs()), ["b", "d", "c"]);
+    assert_eq!(ring.secret(KeyIndex(2)).unwrap().expose(), "secret-of-c");
+}
+
+#[test]
 fn what_workers_do_not_get() {
     let environ = FixedEnviron::of(&[
         ("GEMINI_API_KEY", "first-secret,second-secret"),

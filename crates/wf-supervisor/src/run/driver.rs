@@ -9,6 +9,7 @@ use wf_core::{Event, Supervisor};
 use super::capture::CaptureEvent;
 use super::clock::Clock;
 use super::hands::Hands;
+use super::key_watch::KeyWatch;
 use super::signals::Signals;
 
 /// Events taken in one turn: their records go to the journal in one write.
@@ -23,6 +24,7 @@ pub async fn drive(
     hands: &mut Hands,
     clock: Clock,
 ) -> (u8, Supervisor) {
+    let mut keys = KeyWatch::default();
     let interval = hands.progress_interval();
     let mut next_look = interval.map(|i| Instant::now() + i);
     let mut turn = VecDeque::from([Event::Begin]);
@@ -43,6 +45,7 @@ pub async fn drive(
         if !turn.is_empty() {
             continue;
         }
+        keys.follow(supervisor.paused() > 0);
         let look = async {
             match next_look {
                 Some(at) => sleep_until(at).await,
@@ -54,6 +57,10 @@ pub async fn drive(
             event = signals.next() => event,
             Some(event) = events.recv() => event,
             Some(told) = captured.recv() => hands.heard(told),
+            (ring, changes) = keys.next(hands.ring()) => {
+                turn.extend(hands.take_keys(ring, &changes));
+                continue;
+            }
             () = clock.until(supervisor.next_deadline()) => Event::Tick,
             () = look => {
                 next_look = interval.map(|i| Instant::now() + i);

@@ -1,7 +1,7 @@
 //! The hands of the core: carries out what it decided.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::AsFd as _;
 use std::time::Duration;
@@ -29,7 +29,7 @@ use crate::console::redact::Redactor;
 use crate::console::terminal::Console;
 use crate::diagnostics;
 use crate::exit;
-use crate::keys::KeyRing;
+use crate::keys::{KeyChange, KeyRing};
 use crate::store::audit;
 use crate::store::history::HistoryWriter;
 use crate::store::joblog::{Job, JobLog};
@@ -77,6 +77,8 @@ pub struct Hands {
     open: HashMap<AttemptId, Open>,
     /// How many items ended how, as far as it is on record.
     counts: Counts,
+    /// Faults of key sources that were said already.
+    refused_keys: HashSet<(KeyIndex, String)>,
     /// The journal could not be written: nothing more is recorded, and the run ends.
     broken: bool,
 }
@@ -106,7 +108,13 @@ pub struct Done {
 impl Hands {
     /// With these parts.
     pub fn new(parts: Parts) -> Hands {
-        Hands { parts, open: HashMap::new(), counts: Counts::default(), broken: false }
+        Hands {
+            parts,
+            open: HashMap::new(),
+            counts: Counts::default(),
+            refused_keys: HashSet::new(),
+            broken: false,
+        }
     }
 
     /// What the shell must know of an event before the core handles it.
@@ -114,6 +122,38 @@ impl Hands {
         if let Event::Spawned { attempt, pid } = event {
             self.parts.ipc.set_pid(*attempt, *pid);
         }
+    }
+
+    /// The keys as they are now.
+    pub fn ring(&self) -> &KeyRing {
+        &self.parts.ring
+    }
+
+    /// Takes over a ring that was read again. Its new secrets are redacted before anybody can be given one.
+    pub fn take_keys(&mut self, mut ring: KeyRing, changes: &[KeyChange]) -> Vec<Event> {
+        for change in changes {
+            // The same fault is read again every few seconds, and said once.
+            if let KeyChange::Refused(key, why) = change
+                && self.refused_keys.insert((*key, why.clone()))
+            {
+                log::warn!("key {}: {why}", ring.name(*key));
+            }
+        }
+        let told = ring.take_changes(changes, self.parts.speaker.keys.len());
+        if told.is_empty() {
+            return Vec::new();
+        }
+        let secrets = ring.secrets().map(|secret| (secret.name(), secret.expose().as_bytes()));
+        if let Err(error) = self.parts.redactor.replace(secrets) {
+            log::warn!("the new keys are not used: {error}");
+            return Vec::new();
+        }
+        self.parts.speaker.keys = ring.specs().into_iter().map(|spec| spec.name).collect();
+        self.parts.ring = ring;
+        for spec in &told {
+            self.parts.console.coordinator(&format!("Key {} was read anew and is tried", spec.name));
+        }
+        told.into_iter().map(Event::KeyChanged).collect()
     }
 
     /// What a capture tells, as an event.

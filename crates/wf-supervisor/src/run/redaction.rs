@@ -31,7 +31,9 @@ pub fn redact(records: &mut [Record], redactor: &Redactor) {
                 if let AttemptEnd::NotSpawned { why } = end {
                     clean(why);
                 }
-                leftovers.iter_mut().for_each(|left| clean(&mut left.name));
+                for leftover in leftovers {
+                    clean(&mut leftover.name);
+                }
             }
             Record::AttemptStarted { .. }
             | Record::Spawned { .. }

@@ -1,0 +1,56 @@
+//! While workers wait for quota, key sources are read again every few seconds, so that an operator can help a waiting run.
+
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+
+use crate::config::ProcessEnviron;
+use crate::keys::{COMMAND_TIME, KeyChange, KeyRing};
+
+/// How often, at most.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// Reads the sources when it is time to. Idle, without any timer, while nobody waits.
+#[derive(Debug, Default)]
+pub struct KeyWatch {
+    due: Option<Instant>,
+    /// A source may be a command that takes its time: it is read beside the loop.
+    reading: Option<JoinHandle<(KeyRing, Vec<KeyChange>)>>,
+}
+
+impl KeyWatch {
+    /// Whether somebody waits for quota now.
+    pub fn follow(&mut self, waiting: bool) {
+        if !waiting {
+            self.due = None;
+        } else if self.reading.is_none() {
+            self.due.get_or_insert_with(|| Instant::now() + EVERY);
+        }
+    }
+
+    /// The next reading: the ring as it is now, and what changed in it. May be dropped and called again at any time.
+    pub async fn next(&mut self, ring: &KeyRing) -> (KeyRing, Vec<KeyChange>) {
+        loop {
+            if let Some(reading) = &mut self.reading {
+                let read = reading.await;
+                self.reading = None;
+                if let Ok(read) = read {
+                    return read;
+                }
+            }
+            match self.due {
+                Some(at) => {
+                    sleep_until(at).await;
+                    self.due = None;
+                    let mut ring = ring.clone();
+                    self.reading = Some(tokio::task::spawn_blocking(move || {
+                        let changes = ring.reload(&ProcessEnviron, COMMAND_TIME);
+                        (ring, changes)
+                    }));
+                }
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
