@@ -16,11 +16,12 @@ fn prepare() -> PathBuf {
     let own = std::env::current_exe().expect("the test knows its own file");
     // <target>/<profile>/deps/<test>
     let profile_dir = own.ancestors().nth(2).expect("a test lies two levels below its profile").to_owned();
-    for (package, names) in
-        [("wf-supervisor", &["wf-supervisor", "wf-worker", "wf-mock-llm"][..]), ("wf-tests", &["wf-fixture-worker"])]
-    {
+    for (package, names, sources) in [
+        ("wf-supervisor", &["wf-supervisor", "wf-worker", "wf-mock-llm"][..], &["crates"][..]),
+        ("wf-tests", &["wf-fixture-worker"], &["tests/src", "crates/wf-protocol"]),
+    ] {
         let built = names.iter().map(|name| modified(&profile_dir.join(name))).min().flatten();
-        if built.is_none_or(|built| newest_source().is_some_and(|source| source > built)) {
+        if built.is_none_or(|built| newest(sources).is_some_and(|source| source > built)) {
             build(package, &profile_dir);
         }
     }
@@ -35,10 +36,10 @@ fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package lies in a workspace")
 }
 
-/// When the sources of the binaries changed last; `None` where there are no sources (binaries carried elsewhere).
-fn newest_source() -> Option<SystemTime> {
+/// When the sources in these directories changed last; `None` where there are none (binaries carried elsewhere).
+fn newest(sources: &[&str]) -> Option<SystemTime> {
     let mut newest = None;
-    let mut dirs = vec![workspace().join("crates"), workspace().join("tests/src")];
+    let mut dirs: Vec<PathBuf> = sources.iter().map(|dir| workspace().join(dir)).collect();
     while let Some(dir) = dirs.pop() {
         for entry in dir.read_dir().into_iter().flatten().flatten() {
             let path = entry.path();

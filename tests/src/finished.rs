@@ -79,7 +79,10 @@ impl Finished {
     /// Checks that neither output has these words.
     #[track_caller]
     pub fn never_says(&self, words: &str) -> &Self {
-        assert!(!self.err().contains(words) && !self.out().contains(words), "did not expect {words:?}\n{self}");
+        assert!(
+            !self.err().contains(words) && !self.out().contains(words),
+            "did not expect {words:?}\n{self}"
+        );
         self
     }
 

@@ -85,7 +85,12 @@ impl Traces {
 pub fn children(of: i32) -> Vec<Found> {
     let child = |pid: i32| {
         let (parent, state) = parent_and_state(pid)?;
-        (parent == of && state != b'Z').then(|| Found { pid, parent, command: command_line(pid), by: "its parent" })
+        (parent == of && state != b'Z').then(|| Found {
+            pid,
+            parent,
+            command: command_line(pid),
+            by: "its parent",
+        })
     };
     pids().filter_map(child).collect()
 }

@@ -60,7 +60,8 @@ impl Project {
     /// An empty project.
     pub fn new() -> Project {
         // Short, because the path of a socket below it has 100 bytes at most.
-        let root = tempfile::Builder::new().prefix("wft").tempdir().expect("a temporary directory can be made");
+        let root =
+            tempfile::Builder::new().prefix("wft").tempdir().expect("a temporary directory can be made");
         let real = root.path().canonicalize().expect("it was just made");
         for name in ["home", "run", "tmp", "p"] {
             fs::create_dir(real.join(name)).expect("a directory can be made in a new one");
@@ -232,7 +233,8 @@ impl Project {
     pub fn journal(&self) -> Vec<Value> {
         let text = self.read(self.latest().join("journal.jsonl"));
         let event = |line: &str| {
-            serde_json::from_str(line).unwrap_or_else(|error| panic!("a journal's line is no JSON: {error}\n{line}"))
+            serde_json::from_str(line)
+                .unwrap_or_else(|error| panic!("a journal's line is no JSON: {error}\n{line}"))
         };
         text.lines().map(event).collect()
     }

@@ -88,7 +88,8 @@ impl Running {
                 Stream::default()
             }
         };
-        let running = if command.starts_with("wf-supervisor") { &project.supervisors } else { &project.bystanders };
+        let running =
+            if command.starts_with("wf-supervisor") { &project.supervisors } else { &project.bystanders };
         running.lock().unwrap_or_else(PoisonError::into_inner).insert(child.id().cast_signed());
         let stderr = Stream::collect(err, |_| false);
         Running { project, child, command, stdout, stderr, unread, status: None }
@@ -119,14 +120,18 @@ impl Running {
     /// Waits for words on standard error.
     #[track_caller]
     pub fn wait_err(&mut self, words: &str) -> &mut Self {
-        self.wait_for(&format!("{words:?} on standard error"), |running| running.err().contains(words).then_some(()));
+        self.wait_for(&format!("{words:?} on standard error"), |running| {
+            running.err().contains(words).then_some(())
+        });
         self
     }
 
     /// Waits for words on standard output.
     #[track_caller]
     pub fn wait_out(&mut self, words: &str) -> &mut Self {
-        self.wait_for(&format!("{words:?} on standard output"), |running| running.out().contains(words).then_some(()));
+        self.wait_for(&format!("{words:?} on standard output"), |running| {
+            running.out().contains(words).then_some(())
+        });
         self
     }
 
@@ -168,6 +173,7 @@ impl Running {
     /// Sends it a signal.
     #[track_caller]
     pub fn signal(&self, signal: Signal) -> &Self {
+        self.assert_not_reaped();
         if let Err(error) = kill(Pid::from_raw(self.pid()), signal) {
             panic!("cannot send {signal}: {error}\n{}", self.so_far());
         }
@@ -177,10 +183,17 @@ impl Running {
     /// Sends its process group a signal.
     #[track_caller]
     pub fn signal_group(&self, signal: Signal) -> &Self {
+        self.assert_not_reaped();
         if let Err(error) = killpg(Pid::from_raw(self.pid()), signal) {
             panic!("cannot send {signal} to the group: {error}\n{}", self.so_far());
         }
         self
+    }
+
+    /// Once its end was read, its number may be somebody else's.
+    #[track_caller]
+    fn assert_not_reaped(&self) {
+        assert!(self.status.is_none(), "it has ended already\n{}", self.so_far());
     }
 
     /// Its wardens.
@@ -238,7 +251,9 @@ impl Running {
     /// Waits until it has as many wardens, and answers with them.
     #[track_caller]
     pub fn wait_wardens(&self, count: usize) -> Vec<Found> {
-        wait_until(&format!("{count} wardens"), || Some(self.wardens()).filter(|wardens| wardens.len() == count))
+        wait_until(&format!("{count} wardens"), || {
+            Some(self.wardens()).filter(|wardens| wardens.len() == count)
+        })
     }
 }
 
