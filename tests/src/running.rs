@@ -170,6 +170,11 @@ impl Running {
         self.status.is_some()
     }
 
+    /// Whether its end was noticed; it may have ended since.
+    pub fn is_reaped(&self) -> bool {
+        self.status.is_some()
+    }
+
     /// Sends it a signal.
     #[track_caller]
     pub fn signal(&self, signal: Signal) -> &Self {

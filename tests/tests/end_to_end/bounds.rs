@@ -111,7 +111,7 @@ fn a_command_that_is_not_there_fails_its_item_with_a_clear_text() {
 fn a_command_that_is_not_executable_fails_its_item_with_a_clear_text() {
     let p = Project::with_items("a\n");
     p.write("script", "echo\n");
-    p.run("run items.txt -- ./script").code(1).says_in_one_line(&["[a] FAILED", "script", "ermission"]);
+    p.run("run items.txt -- ./script").code(1).says_in_one_line(&["[a] FAILED", "script", "not executable"]);
     p.run("run items.txt -- .").code(1).says("[a] FAILED");
 }
 
