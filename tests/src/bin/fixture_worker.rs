@@ -1,2 +1,5 @@
-//! The binary.
-fn main() {}
+//! `wf-fixture-worker`: a worker that misbehaves on command. See `wf_tests::fixture`.
+
+fn main() -> std::process::ExitCode {
+    wf_tests::fixture::main()
+}
