@@ -241,7 +241,7 @@ pub fn words(d: Duration) -> String {
 
 /// The usual name of a signal's number (Linux numbering for the ones that differ between systems).
 pub fn signal_name(signal: i32) -> String {
-    const NAMES: [(i32, &str); 14] = [
+    const NAMES: [(i32, &str); 20] = [
         (1, "SIGHUP"),
         (2, "SIGINT"),
         (3, "SIGQUIT"),
@@ -251,11 +251,17 @@ pub fn signal_name(signal: i32) -> String {
         (7, "SIGBUS"),
         (8, "SIGFPE"),
         (9, "SIGKILL"),
+        (10, "SIGUSR1"),
         (11, "SIGSEGV"),
+        (12, "SIGUSR2"),
         (13, "SIGPIPE"),
         (14, "SIGALRM"),
         (15, "SIGTERM"),
+        (16, "SIGSTKFLT"),
+        (24, "SIGXCPU"),
         (25, "SIGXFSZ"),
+        (26, "SIGVTALRM"),
+        (31, "SIGSYS"),
     ];
     NAMES
         .iter()

@@ -76,10 +76,11 @@ impl Ladder {
     /// A signal came: the stage it calls for, or nothing when it is the echo of the last one.
     pub fn signal(&mut self, signal: StopSignal, now: Time) -> Option<Stage> {
         let echo = self.last.is_some_and(|(last, at)| last == signal && now.since(at) < DEBOUNCE);
-        self.last = Some((signal, now));
         if echo {
             return None;
         }
+        // Counted from the last one that was taken: whoever keeps Ctrl+C pressed is heard.
+        self.last = Some((signal, now));
         let first = self.signal.is_none();
         self.signal.get_or_insert(signal);
         Some(if first && signal != StopSignal::Quit { Stage::Asking } else { Stage::Killing })
@@ -122,6 +123,14 @@ mod tests {
         assert_eq!(ladder.signal(StopSignal::Interrupt, at(1_150)), None);
         assert_eq!(ladder.signal(StopSignal::Interrupt, at(1_600)), Some(Stage::Killing));
         assert_eq!(ladder.exit_code(&Counts::default()), 130);
+    }
+
+    #[test]
+    fn a_key_that_is_held_down_is_heard_as_the_second_signal() {
+        let mut ladder = Ladder::new();
+        let heard: Vec<Stage> =
+            (0..20).filter_map(|n| ladder.signal(StopSignal::Interrupt, Time::from_millis(n * 30))).collect();
+        assert_eq!(heard, [Stage::Asking, Stage::Killing, Stage::Killing]);
     }
 
     #[test]

@@ -1,13 +1,13 @@
-//! `wf-supervisor run`: prepares a run, drives it, and ends it.
+//! `wf-supervisor run`: puts the parts of a run together, drives it, and ends it.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 use wf_core::credentials::{Budget, Policy, PoolSpec};
-use wf_core::{Bounds, Event, Item, Kind, PlanAction, Planned, Record, Supervisor};
+use wf_core::{Bounds, Item, Kind, Planned, Supervisor};
 use wf_warden::own;
 
 use crate::cli::GlobalArgs;
@@ -16,12 +16,10 @@ use crate::config::{Configuration, ProcessEnviron, Settings, Work};
 use crate::console::redact::Redactor;
 use crate::console::style::{ColorChoice, wants_colours};
 use crate::console::terminal::{Console, ConsoleOptions};
-use crate::exit::{self, Trouble, refused};
-use crate::items::ItemSpec;
+use crate::exit::Trouble;
 use crate::keys::KeyRing;
-use crate::keys::environment::removal_notice;
-use crate::plan::recorded::{Recorded, recorded_work};
-use crate::plan::{Gathered, NoPast, Plan};
+use crate::plan::recorded::recorded_work;
+use crate::plan::{Gathered, Plan};
 use crate::run::capture::Capture;
 use crate::run::clock::Clock;
 use crate::run::environment::{self, Base};
@@ -29,29 +27,23 @@ use crate::run::hands::Hands;
 use crate::run::ipc::Ipc;
 use crate::run::launch::Launcher;
 use crate::run::mock::{self, Mock};
-use crate::run::redaction::redact;
+use crate::run::opening::{begin_records, greet};
+use crate::run::prepare::{Prepared, prepare};
 use crate::run::signals::Signals;
 use crate::run::slots::{Opening, Slots};
-use crate::run::words::{Speaker, count};
+use crate::run::words::Speaker;
 use crate::run::{driver, pool_memory};
-use crate::store::StoreError;
-use crate::store::history::{History, HistoryWriter};
 use crate::store::joblog::JobLog;
 use crate::store::journal::Journal;
-use crate::store::layout::{Location, StateDir};
-use crate::store::lock::HeldLock;
-use crate::store::run_dir::RunDir;
+use crate::store::layout::Location;
 use crate::store::socket_dir::SocketDir;
 use crate::store::summary::RunSummary;
-use crate::store::upkeep;
 use crate::store::work::Realm;
 
 /// Events that wait for the driver, at most. Whoever has more to say waits.
 const EVENTS: usize = 1024;
 /// How long a lease may be out: longer than any call may take.
 const LEASE_MARGIN: Duration = Duration::from_secs(60);
-/// The longest hunt for what a crashed run left behind.
-const HUNT: Duration = Duration::from_secs(10);
 
 /// Runs the batch. Answers with the exit code.
 pub fn run(
@@ -89,17 +81,6 @@ pub fn run(
     ended
 }
 
-/// A run whose items are claimed and whose directory exists.
-struct Prepared {
-    state: StateDir,
-    run: RunDir,
-    lock: HeldLock,
-    history: History,
-    plan: Plan,
-    tokens_spent: u64,
-    typed: Vec<String>,
-}
-
 fn require_keys(settings: &Settings, ring: &KeyRing) -> Result<(), Trouble> {
     if settings.mock.is_some() {
         return Ok(());
@@ -115,92 +96,6 @@ fn require_keys(settings: &Settings, ring: &KeyRing) -> Result<(), Trouble> {
     }
 }
 
-/// Claims the items and decides about them. `Err` is the exit code of a run that has nothing to do.
-fn prepare(
-    location: &Location,
-    settings: &Settings,
-    gathered: Gathered,
-) -> Result<Result<Prepared, u8>, Trouble> {
-    let first_look = Plan::make(settings, gathered.items, gathered.by_all, &NoPast);
-    if first_look.all_inputs_unusable() {
-        let problems: Vec<&str> = first_look.items.iter().map(|i| i.decision.words.as_str()).collect();
-        return refused(format!("no item can start:\n{}", few_lines(&problems)));
-    }
-    if let (Work::Workflow(workflow), true) = (&settings.work, first_look.items.is_empty()) {
-        say(&first_look.nothing_line(workflow).unwrap_or_else(|| "nothing to do".to_owned()));
-        return Ok(Err(exit::OK));
-    }
-    let items: Vec<ItemSpec> = first_look.items.into_iter().map(|planned| planned.item).collect();
-    let state = location.create().map_err(broken)?;
-    let work = recorded_work(settings);
-    state.prepare(work.realm).map_err(broken)?;
-    clean_up_after_the_dead(&state)?;
-    let mut history = History::open(&state).map_err(broken)?;
-    if let Some(warning) = history.warning() {
-        say(&format!("warning: {warning}"));
-    }
-    let (run, lock) = RunDir::create(&state, Timestamp::now()).map_err(broken)?;
-    let ids: Vec<_> = items.iter().map(|item| item.id.clone()).collect();
-    let claims = history.claim(run.id(), std::process::id(), &work, &ids).map_err(broken)?;
-    let all_held = claims.iter().all(|claim| claim.held.is_some());
-    let past = Recorded::of_claims(&state, settings, &items, claims);
-    let plan = Plan::make(settings, items.clone(), gathered.by_all, &past);
-    let tokens_spent = past.tokens_spent(&plan);
-    // What does not start here is free for others at once.
-    let idle: Vec<_> = plan.items.iter().filter(|i| !i.works()).map(|i| i.item.id.clone()).collect();
-    history.release(run.id(), &work, &idle).map_err(broken)?;
-    let nothing = match &settings.work {
-        Work::Workflow(workflow) => plan.nothing_line(workflow),
-        Work::Command(_) => None,
-    };
-    if all_held || nothing.is_some() {
-        history.release_claims(run.id()).map_err(broken)?;
-        abandon(&state, &run);
-        if let Some(line) = nothing {
-            say(&line);
-            return Ok(Err(exit::OK));
-        }
-        let problems: Vec<String> =
-            plan.items.iter().map(|i| format!("{}: {}", i.item.id, i.decision.words)).collect();
-        let problems: Vec<&str> = problems.iter().map(String::as_str).collect();
-        return refused(format!("every item is being worked on:\n{}", few_lines(&problems)));
-    }
-    let typed = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    Ok(Ok(Prepared { state, run, lock, history, plan, tokens_spent, typed }))
-}
-
-/// A run directory that was made only to claim with leaves no trace.
-fn abandon(state: &StateDir, run: &RunDir) {
-    let removed = std::fs::remove_dir_all(run.path()).and_then(|()| match state.run_ids() {
-        Ok(ids) => match ids.last() {
-            Some(last) => state.point_latest(last).map_err(io::Error::other),
-            None => std::fs::remove_file(state.latest()),
-        },
-        Err(error) => Err(io::Error::other(error)),
-    });
-    if let Err(error) = removed {
-        log::warn!("cannot remove {}: {error}", run.path().display());
-    }
-}
-
-/// Completes the records of killed runs, and kills what they left running.
-fn clean_up_after_the_dead(state: &StateDir) -> Result<(), Trouble> {
-    let upkeep = upkeep::put_in_order(state, &mut |_| {}).map_err(broken)?;
-    for run in upkeep.completed {
-        // Only when supervisor and wardens died in the same instant is there anything left of a killed run.
-        match own::kill_by_cookie(&run, HUNT) {
-            Ok(swept) if !swept.is_empty() => {
-                let names: Vec<String> =
-                    swept.killed.iter().map(|l| format!("{} ({})", l.name, l.pid)).collect();
-                say(&format!("killed what run {run} had left running: {}", names.join(", ")));
-            }
-            Ok(_) => {}
-            Err(error) => log::warn!("cannot look for what run {run} left running: {error}"),
-        }
-    }
-    Ok(())
-}
-
 /// From the first record to the last.
 async fn conduct(
     settings: &Settings,
@@ -211,7 +106,7 @@ async fn conduct(
     warnings: Vec<String>,
 ) -> Result<u8, Trouble> {
     let Prepared { state, run, lock, history, plan, tokens_spent, typed } = prepared;
-    let recalled = pool_memory::recall(&history, recorded_work(settings).realm).map_err(broken)?;
+    let recalled = pool_memory::recall(&history, recorded_work(settings).realm)?;
     let clock = Clock::start();
     own::become_subreaper()?;
     own::forbid_dumps()?;
@@ -233,7 +128,7 @@ async fn conduct(
 
     let (events_in, events) = mpsc::channel(EVENTS);
     let (captured_in, captured) = mpsc::channel(EVENTS);
-    let sockets = SocketDir::create().map_err(broken)?;
+    let sockets = SocketDir::create()?;
     let ipc = Ipc::listen(&sockets.socket(), events_in.clone())?;
     let removed = base.removed.clone();
     let env = base.of_run(settings.work.word(), run.id().as_str(), run.path(), ipc.path());
@@ -247,7 +142,7 @@ async fn conduct(
     })?;
 
     let pool = pool_spec(settings, &ring);
-    let mut journal = Journal::create(&run).map_err(broken)?;
+    let mut journal = Journal::create(&run)?;
     let mut summary = RunSummary::default();
     let history = begin_records(
         settings,
@@ -280,7 +175,7 @@ async fn conduct(
         console.clone(),
         captured_in,
     );
-    let joblog = settings.joblog.as_deref().map(JobLog::create).transpose().map_err(broken)?;
+    let joblog = settings.joblog.as_deref().map(JobLog::create).transpose()?;
     let mut hands = Hands::new(crate::run::hands::Parts {
         clock,
         slots,
@@ -363,125 +258,4 @@ fn for_core(plan: &Plan) -> Vec<Planned> {
         detail: planned.decision.words.clone(),
     };
     plan.items.iter().map(planned).collect()
-}
-
-/// The first records: the run, and what was decided about each item.
-#[expect(clippy::too_many_arguments, reason = "the parts of a run as they come to be, at the only caller")]
-fn begin_records(
-    settings: &Settings,
-    run: &RunDir,
-    plan: &Plan,
-    typed: &[String],
-    workers: u16,
-    history: History,
-    journal: &mut Journal,
-    summary: &mut RunSummary,
-    events: mpsc::Sender<Event>,
-    redactor: &Redactor,
-) -> Result<HistoryWriter, Trouble> {
-    let work = recorded_work(settings);
-    let mut records = vec![Record::RunStarted {
-        run: run.id().to_string(),
-        pid: std::process::id(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        workflow: settings.work.word().to_owned(),
-        work: work.name.clone(),
-        prefix: settings.work.prefix().to_owned(),
-        argv: typed.to_vec(),
-        parallel: workers,
-        items: plan.items.len() as u32,
-        mock: settings.mock.is_some(),
-    }];
-    records.extend(plan.items.iter().map(|planned| Record::ItemPlanned {
-        item: planned.item.id.clone(),
-        action: planned.decision.action,
-        fingerprint: planned.fingerprint.clone(),
-        detail: match planned.decision.action {
-            // What a run does anyway needs no words on every line.
-            PlanAction::Run => String::new(),
-            _ => planned.decision.words.clone(),
-        },
-    }));
-    redact(&mut records, redactor);
-    let at = Timestamp::now();
-    journal.append(&records, at).map_err(broken)?;
-    for record in &records {
-        summary.fold(record, at);
-    }
-    let failed = move |error: &StoreError| {
-        // Nobody listens any more only when the run is over, and then its end finds the error itself.
-        let _ = events.blocking_send(Event::Trouble { what: error.to_string() });
-    };
-    let writer =
-        HistoryWriter::start(history, run.id().clone(), journal.sync_handle().map_err(broken)?, failed)
-            .map_err(broken)?;
-    writer.send(&records, at);
-    Ok(writer)
-}
-
-/// The first lines of a run.
-#[expect(clippy::too_many_arguments, reason = "everything that is said at the start, at the only caller")]
-fn greet(
-    console: &Console,
-    settings: &Settings,
-    run: &RunDir,
-    plan: &Plan,
-    pool: &PoolSpec,
-    workers: u16,
-    warnings: Vec<String>,
-    removed: &[std::ffi::OsString],
-) {
-    let mut parts = vec![count(plan.items.len(), "item"), count(usize::from(workers), "worker")];
-    if !pool.keys.is_empty() {
-        let mut groups: Vec<&str> =
-            pool.keys.iter().map(|key| key.quota_group.as_deref().unwrap_or(&key.name)).collect();
-        groups.sort_unstable();
-        groups.dedup();
-        parts.push(format!("{} in {}", count(pool.keys.len(), "key"), count(groups.len(), "quota group")));
-    }
-    if plan.counts_calls {
-        parts.push(format!("at most {} calls", plan.calls_at_most()));
-    }
-    console.coordinator(&format!("run {}: {}", run.id(), parts.join(", ")));
-    if let Work::Workflow(workflow) = &settings.work {
-        let role = |role: &crate::config::RoleSettings| format!("{} ({})", role.model, role.provider.name);
-        console.coordinator(&format!(
-            "drafter {}, reviewer {}",
-            role(&workflow.drafter),
-            role(&workflow.reviewer)
-        ));
-    }
-    for warning in warnings {
-        console.coordinator(&format!("warning: {warning}"));
-    }
-    if let (Work::Command(_), Some(notice)) = (&settings.work, removal_notice(removed)) {
-        console.coordinator(&notice);
-    }
-    if let Some(line) = plan.done_line() {
-        console.coordinator(&line);
-    }
-    for planned in &plan.items {
-        if planned.decision.action == PlanAction::Keep || planned.decision.beside {
-            console.item_line(&planned.item.id.label(settings.work.prefix()), &planned.decision.words);
-        }
-    }
-}
-
-/// At most ten of many lines.
-fn few_lines(lines: &[&str]) -> String {
-    const MOST: usize = 10;
-    let text = lines[..lines.len().min(MOST)].join("\n");
-    if lines.len() > MOST { format!("{text}\n... and {} more", lines.len() - MOST) } else { text }
-}
-
-/// A line to stderr before the console is there.
-fn say(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "wf-supervisor: {line}");
-}
-
-fn broken(error: StoreError) -> Trouble {
-    match error.exit_code() {
-        exit::REFUSED => Trouble::Refused(error.to_string()),
-        _ => Trouble::Broken(error.into()),
-    }
 }

@@ -25,9 +25,10 @@ pub fn read(source: &str, reader: impl BufRead, by_line: bool) -> Result<Vec<Ite
             Some((word, rest)) => (word, rest.trim_ascii_start()),
             None => (trimmed, ""),
         };
-        if word.starts_with('#') {
-            // `#42` is how people name an issue. Taking it for a comment would lose an item without a word.
-            let hint = hash_hint(word);
+        // `#42` is how people name an issue. Taking it for a comment would lose an item without a word; where every line
+        // is a text, it is one.
+        let hint = hash_hint(word);
+        if word.starts_with('#') && (hint.is_empty() || !by_line) {
             if !hint.is_empty() {
                 list.problem_at(number, &format!("{} looks like a comment{hint}", excerpt(word)));
             }

@@ -38,6 +38,8 @@ pub struct Launcher {
     /// Where workers start: the directory of the invocation for commands, the project for workflows.
     cwd: PathBuf,
     search: OsString,
+    /// The program that was found last: nearly always all items run the same.
+    found: Option<(OsString, PathBuf)>,
     /// Items whose checkpoint belongs to other inputs and is set aside at the first attempt.
     stale: HashSet<ItemIndex>,
     /// What earlier runs wrote, by item.
@@ -111,6 +113,7 @@ impl Launcher {
             run,
             cwd,
             search: std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into()),
+            found: None,
             stale: outdated,
             ours,
             key_variables,
@@ -161,7 +164,7 @@ impl Launcher {
         keys: &[&Secret],
     ) -> Result<Spawn, String> {
         self.set_stale_checkpoint_aside(attempt.item)?;
-        let item = self.item(attempt.item);
+        let item = &self.items[attempt.item.0 as usize];
         let argv = match &self.program {
             Program::Worker { .. } => vec![OsString::from("wf-worker")],
             Program::Command(template) => template.render(&Fill {
@@ -175,8 +178,15 @@ impl Launcher {
         };
         let program = match &self.program {
             Program::Worker { exe, .. } => exe.clone(),
-            Program::Command(_) => find_program(&argv[0], &self.search, &self.cwd)?,
+            Program::Command(_) => match &self.found {
+                // A file that has gone meanwhile is named by the failure to start it.
+                Some((name, path)) if *name == argv[0] => path.clone(),
+                _ => find_program(&argv[0], &self.search, &self.cwd)?,
+            },
         };
+        if !matches!(&self.found, Some((name, _)) if *name == argv[0]) {
+            self.found = Some((argv[0].clone(), program.clone()));
+        }
         let mut set_env: Vec<(OsString, OsString)> = Vec::with_capacity(8 + item.env.len());
         let mut set = |name: &str, value: &OsStr| set_env.push((name.into(), value.into()));
         for (name, value) in &item.env {

@@ -248,8 +248,9 @@ impl RunSummary {
         if self.totals.worked_ms == 0 {
             return 0.0;
         }
-        // Microseconds over milliseconds, times a hundred; kept to the two decimals that are shown.
-        let percent = self.overhead_us as f64 / (self.totals.worked_ms as f64 * 10.0);
+        // Microseconds over milliseconds, times a hundred; kept to the two decimals that are shown. Of attempts that take
+        // less than a millisecond the whole milliseconds are fewer than the microseconds.
+        let percent = (self.overhead_us as f64 / (self.totals.worked_ms as f64 * 10.0)).min(100.0);
         (percent * 100.0).round() / 100.0
     }
 

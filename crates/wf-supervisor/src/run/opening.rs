@@ -1,0 +1,121 @@
+//! The opening of a run: its first records, and its first lines.
+
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+use wf_core::credentials::PoolSpec;
+use wf_core::{Event, PlanAction, Record};
+
+use super::redaction::redact;
+use super::words::count;
+use crate::config::{Settings, Work};
+use crate::console::redact::Redactor;
+use crate::console::terminal::Console;
+use crate::exit::Trouble;
+use crate::keys::environment::removal_notice;
+use crate::plan::Plan;
+use crate::plan::recorded::recorded_work;
+use crate::store::StoreError;
+use crate::store::history::{History, HistoryWriter};
+use crate::store::journal::Journal;
+use crate::store::run_dir::RunDir;
+use crate::store::summary::RunSummary;
+
+/// The first records: the run, and what was decided about each item.
+#[expect(clippy::too_many_arguments, reason = "the parts of a run as they come to be, at the only caller")]
+pub fn begin_records(
+    settings: &Settings,
+    run: &RunDir,
+    plan: &Plan,
+    typed: &[String],
+    workers: u16,
+    history: History,
+    journal: &mut Journal,
+    summary: &mut RunSummary,
+    events: mpsc::Sender<Event>,
+    redactor: &Redactor,
+) -> Result<HistoryWriter, Trouble> {
+    let work = recorded_work(settings);
+    let mut records = vec![Record::RunStarted {
+        run: run.id().to_string(),
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        workflow: settings.work.word().to_owned(),
+        work: work.name.clone(),
+        prefix: settings.work.prefix().to_owned(),
+        argv: typed.to_vec(),
+        parallel: workers,
+        items: plan.items.len() as u32,
+        mock: settings.mock.is_some(),
+    }];
+    records.extend(plan.items.iter().map(|planned| Record::ItemPlanned {
+        item: planned.item.id.clone(),
+        action: planned.decision.action,
+        fingerprint: planned.fingerprint.clone(),
+        detail: match planned.decision.action {
+            // What a run does anyway needs no words on every line.
+            PlanAction::Run => String::new(),
+            _ => planned.decision.words.clone(),
+        },
+    }));
+    redact(&mut records, redactor);
+    let at = Timestamp::now();
+    journal.append(&records, at)?;
+    for record in &records {
+        summary.fold(record, at);
+    }
+    let failed = move |error: &StoreError| {
+        // Nobody listens any more only when the run is over, and then its end finds the error itself.
+        let _ = events.blocking_send(Event::Trouble { what: error.to_string() });
+    };
+    let writer = HistoryWriter::start(history, run.id().clone(), journal.sync_handle()?, failed)?;
+    writer.send(&records, at);
+    Ok(writer)
+}
+
+/// The first lines of a run.
+#[expect(clippy::too_many_arguments, reason = "everything that is said at the start, at the only caller")]
+pub fn greet(
+    console: &Console,
+    settings: &Settings,
+    run: &RunDir,
+    plan: &Plan,
+    pool: &PoolSpec,
+    workers: u16,
+    warnings: Vec<String>,
+    removed: &[std::ffi::OsString],
+) {
+    let mut parts = vec![count(plan.items.len(), "item"), count(usize::from(workers), "worker")];
+    if !pool.keys.is_empty() {
+        let mut groups: Vec<&str> =
+            pool.keys.iter().map(|key| key.quota_group.as_deref().unwrap_or(&key.name)).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        parts.push(format!("{} in {}", count(pool.keys.len(), "key"), count(groups.len(), "quota group")));
+    }
+    if plan.counts_calls {
+        parts.push(format!("at most {} calls", plan.calls_at_most()));
+    }
+    console.coordinator(&format!("run {}: {}", run.id(), parts.join(", ")));
+    if let Work::Workflow(workflow) = &settings.work {
+        let role = |role: &crate::config::RoleSettings| format!("{} ({})", role.model, role.provider.name);
+        console.coordinator(&format!(
+            "drafter {}, reviewer {}",
+            role(&workflow.drafter),
+            role(&workflow.reviewer)
+        ));
+    }
+    for warning in warnings {
+        console.coordinator(&format!("warning: {warning}"));
+    }
+    if let (Work::Command(_), Some(notice)) = (&settings.work, removal_notice(removed)) {
+        console.coordinator(&notice);
+    }
+    if let Some(line) = plan.done_line() {
+        console.coordinator(&line);
+    }
+    for planned in &plan.items {
+        if planned.decision.action == PlanAction::Keep || planned.decision.beside {
+            console.item_line(&planned.item.id.label(settings.work.prefix()), &planned.decision.words);
+        }
+    }
+}
