@@ -46,6 +46,8 @@ pub fn run() -> Result<()> {
 fn set_up(project: &Path) -> Result<()> {
     let examples = root().join("docs/examples");
     fs::create_dir_all(project.join("issues"))?;
+    // A project of its own: without this file its state would be kept at the root of the checkout around it.
+    fs::write(project.join("wf.toml"), "# The defaults do.\n")?;
     fs::copy(examples.join("items.txt"), project.join("items.txt"))?;
     for entry in fs::read_dir(examples.join("issues"))? {
         let entry = entry?;

@@ -31,7 +31,10 @@ use commands::logs::LogsOptions;
 use commands::show::ShowOptions;
 use config::{Configuration, Environ, ProcessEnviron, Project};
 use exit::Trouble;
+use run::pool_memory;
+use store::history::History;
 use store::layout::{Location, StateDir};
+use store::work::Realm;
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
@@ -110,8 +113,13 @@ fn in_project(
         Verb::Run(args) => return run_verb(args, global, project, environ, out),
         Verb::Keys(args) => {
             let config = Configuration::load(project, environ)?;
-            // What runs know of the keys is kept from the next step on.
-            let standings = BTreeMap::new();
+            let recalled = match location.open_existing() {
+                Some(state) => pool_memory::recall(&History::peek(&state)?, Realm::Real)?,
+                None => None,
+            };
+            let standings = recalled.map_or_else(BTreeMap::new, |pool| {
+                pool_memory::standings(&pool, &config.pool.keys, jiff::Timestamp::now())
+            });
             let ask: Option<commands::keys::Ask<'_>> =
                 if args.check { Some(&commands::keys::ask_provider) } else { None };
             return commands::keys::keys(&config, environ, &standings, ask, args.json, out);

@@ -150,6 +150,18 @@ pub(crate) fn stop_ignoring_children() -> io::Result<()> {
     check(unsafe { libc::sigaction(libc::SIGCHLD, &raw const action, std::ptr::null_mut()) })
 }
 
+/// Gives SIGXFSZ a handler that does nothing: the write that went too far fails with `EFBIG` instead. A handler and not
+/// `SIG_IGN`, which children would inherit.
+pub(crate) fn survive_file_limit() -> io::Result<()> {
+    extern "C" fn nothing(_: libc::c_int) {}
+    // SAFETY: `sigaction` is numbers and pointers, for which zero bytes are a value (no flags, empty mask).
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as usize;
+    action.sa_flags = libc::SA_RESTART;
+    // SAFETY: the handler touches nothing, so it may run at any point; `action` is ours and outlives the call.
+    check(unsafe { libc::sigaction(libc::SIGXFSZ, &raw const action, std::ptr::null_mut()) })
+}
+
 fn check(result: i32) -> io::Result<()> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

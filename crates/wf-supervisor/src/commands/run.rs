@@ -54,6 +54,7 @@ pub fn run(
     gathered: Gathered,
     mut warnings: Vec<String>,
 ) -> Result<u8, Trouble> {
+    own::survive_file_limit()?;
     let environ = ProcessEnviron;
     let (mut ring, more) = KeyRing::load(&settings.pool, &environ)?;
     warnings.extend(more);
@@ -119,7 +120,7 @@ async fn conduct(
     let colours = wants_colours(choice, io::stderr().is_terminal(), no_color.as_deref(), term.as_deref());
     let console = Console::start(ConsoleOptions {
         output: settings.output.into(),
-        progress: settings.progress == ProgressMode::Auto,
+        progress: settings.progress == ProgressMode::Auto && !global.quiet,
         color: choice,
         run_dir: run.path().to_owned(),
         redactor: redactor.clone(),
@@ -156,7 +157,7 @@ async fn conduct(
         events_in,
         &redactor,
     )?;
-    greet(&console, settings, &run, &plan, &pool, workers, warnings, &removed);
+    greet(&console, settings, &run, &plan, &pool, workers, warnings, &removed, global.quiet);
 
     let speaker = Speaker {
         origin: clock.wall_origin(),

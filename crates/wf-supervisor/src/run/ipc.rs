@@ -175,7 +175,10 @@ async fn greet(
             Some(ToSupervisor::Hello { token, .. }) => break token,
             Some(_) => return Err(Refusal::token()),
             None if fill(stream, intake).await => {}
-            None => return intake.finish().map(|()| None),
+            None => {
+                note_end(intake);
+                return Ok(None);
+            }
         }
     };
     loop {
@@ -233,8 +236,16 @@ async fn listen(stream: &Stream, mut intake: Intake, attempt: AttemptId, desk: &
             }
         }
         if !fill(stream, &mut intake).await {
-            return intake.finish();
+            note_end(&intake);
+            return Ok(());
         }
+    }
+}
+
+/// A peer that ends inside a frame is gone: there is nobody to tell but the log.
+fn note_end(intake: &Intake) {
+    if let Err(refusal) = intake.finish() {
+        log::warn!("a connection ended in the middle: {}", refusal.detail);
     }
 }
 

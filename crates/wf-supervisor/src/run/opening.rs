@@ -83,6 +83,7 @@ pub fn greet(
     workers: u16,
     warnings: Vec<String>,
     removed: &[std::ffi::OsString],
+    quiet: bool,
 ) {
     let mut parts = vec![count(plan.items.len(), "item"), count(usize::from(workers), "worker")];
     if !pool.keys.is_empty() {
@@ -95,8 +96,10 @@ pub fn greet(
     if plan.counts_calls {
         parts.push(format!("at most {} calls", plan.calls_at_most()));
     }
-    console.coordinator(&format!("run {}: {}", run.id(), parts.join(", ")));
-    if let Work::Workflow(workflow) = &settings.work {
+    if !quiet {
+        console.coordinator(&format!("run {}: {}", run.id(), parts.join(", ")));
+    }
+    if let (Work::Workflow(workflow), false) = (&settings.work, quiet) {
         let role = |role: &crate::config::RoleSettings| format!("{} ({})", role.model, role.provider.name);
         console.coordinator(&format!(
             "drafter {}, reviewer {}",
@@ -107,10 +110,10 @@ pub fn greet(
     for warning in warnings {
         console.coordinator(&format!("warning: {warning}"));
     }
-    if let (Work::Command(_), Some(notice)) = (&settings.work, removal_notice(removed)) {
+    if let (Work::Command(_), Some(notice), false) = (&settings.work, removal_notice(removed), quiet) {
         console.coordinator(&notice);
     }
-    if let Some(line) = plan.done_line() {
+    if let (Some(line), false) = (plan.done_line(), quiet) {
         console.coordinator(&line);
     }
     for planned in &plan.items {

@@ -3,12 +3,15 @@
 //! The core counts time from the run's beginning; on disk there is only the wall clock. A clock that was set back counts
 //! as no time passed, which errs towards waiting.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use wf_core::credentials::PoolSnapshot;
+use wf_core::credentials::{HoldFacts, PoolSnapshot};
 
+use crate::commands::keys::KeyStanding;
+use crate::keys::KeyConfig;
 use crate::store::StoreError;
 use crate::store::history::History;
 use crate::store::work::Realm;
@@ -25,6 +28,31 @@ pub fn recall(history: &History, realm: Realm) -> Result<Option<PoolSnapshot>, S
     let Ok(kept) = serde_json::from_value::<Kept>(kept) else { return Ok(None) };
     let elapsed = Duration::try_from(Timestamp::now().duration_since(kept.at)).unwrap_or(Duration::ZERO);
     Ok(Some(kept.pool.aged(elapsed)))
+}
+
+/// What is remembered of each of these keys, for people: the gravest of what concerns it.
+pub fn standings(pool: &PoolSnapshot, keys: &[KeyConfig], now: Timestamp) -> BTreeMap<String, KeyStanding> {
+    let until = |d: Duration| SignedDuration::try_from(d).ok().and_then(|d| now.checked_add(d).ok());
+    let standing = |key: &KeyConfig| {
+        let group = key.quota_group.as_deref().unwrap_or(&key.name);
+        let held = |holds: &[HoldFacts], name: &str| {
+            holds.iter().find(|h| h.provider == key.provider && h.name == name).map(|h| h.detail.clone())
+        };
+        if let Some(detail) = held(&pool.quarantined, &key.name) {
+            return KeyStanding { state: Some(format!("quarantined: {detail}")), ..KeyStanding::default() };
+        }
+        if let Some(detail) = held(&pool.unpaid, group) {
+            return KeyStanding { state: Some(format!("billing hold: {detail}")), ..KeyStanding::default() };
+        }
+        let blocks = pool.quotas.iter().filter(|q| q.provider == key.provider && q.group == group);
+        let longest = blocks.filter_map(|q| q.blocked_for).max();
+        KeyStanding {
+            state: longest.map(|_| "limited".to_owned()),
+            until: longest.and_then(until),
+            ..KeyStanding::default()
+        }
+    };
+    keys.iter().map(|key| (key.name.clone(), standing(key))).collect()
 }
 
 /// Keeps it for the next run.

@@ -14,8 +14,6 @@ pub struct Signals {
     terminate: Stream,
     suspend: Stream,
     resume: Stream,
-    /// A file that would outgrow `RLIMIT_FSIZE` must be an error of that write, not the end of the supervisor.
-    _file_size: Stream,
 }
 
 impl Signals {
@@ -29,7 +27,6 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             suspend: raw(Signal::SIGTSTP)?,
             resume: raw(Signal::SIGCONT)?,
-            _file_size: raw(Signal::SIGXFSZ)?,
         })
     }
 

@@ -28,10 +28,31 @@ pub struct RunIdError(String);
 
 impl RunId {
     const SHAPE: &'static [u8] = b"dddd-dd-ddTdd-dd-ddZ-xxxx";
+    /// How much of it names the second.
+    const SECOND: usize = "dddd-dd-ddTdd-dd-ddZ".len();
 
     /// The id of a run that starts at `at`.
     pub fn new(at: Timestamp, random: u16) -> RunId {
         RunId(format!("{}-{random:04x}", at.strftime("%Y-%m-%dT%H-%M-%SZ")))
+    }
+
+    /// The id of a run that starts at `at`, later in the order of ids than all of `others`: runs are listed and cleaned in
+    /// that order, and several may start within a second.
+    pub fn after(others: &[RunId], at: Timestamp, random: u16) -> RunId {
+        // Room is left above the first of a second for those that follow it.
+        let first = RunId::new(at, random % 0x8000);
+        let same_second = |id: &&RunId| id.0[..Self::SECOND] == first.0[..Self::SECOND];
+        match others.iter().filter(same_second).max() {
+            None => first,
+            Some(latest) => {
+                let taken = u16::from_str_radix(latest.short(), 16).unwrap_or(u16::MAX);
+                match taken.checked_add(1 + random % 0x100) {
+                    Some(next) => RunId::new(at, next),
+                    // A second with that many runs is over soon.
+                    None => RunId::new(at + jiff::SignedDuration::from_secs(1), random % 0x8000),
+                }
+            }
+        }
     }
 
     /// `text` as an id, if it has the form of one. It is safe as a file name then.
@@ -96,13 +117,13 @@ impl RunDir {
     ///
     /// The lock is there before anything else of the run is, so a run without a lock that is held is over.
     pub fn create(state: &StateDir, at: Timestamp) -> Result<(RunDir, HeldLock), StoreError> {
-        // Two runs of one second meet with a chance of 1 in 65,536; sixteen times in a row means something else.
         let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
+        // Another process may take the same name at the same moment; sixteen times in a row means something else.
         for _ in 0..16 {
             let mut random = [0; 2];
             getrandom::fill(&mut random)
                 .map_err(|e| StoreError::of("name", &state.runs())(io::Error::other(e.to_string())))?;
-            let run = state.run(&RunId::new(at, u16::from_le_bytes(random)));
+            let run = state.run(&RunId::after(&state.run_ids()?, at, u16::from_le_bytes(random)));
             match DirBuilder::new().mode(0o700).create(&run.path) {
                 Ok(()) => {
                     let lock = HeldLock::create(&run.lock())?;
@@ -173,6 +194,19 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn a_run_is_later_than_all_that_started_in_its_second() {
+        let at: Timestamp = "2026-11-21T05:14:49.5Z".parse().unwrap();
+        let mut ids = Vec::new();
+        for random in [0xffff, 0, 0x1234, 0xff, 7] {
+            let id = RunId::after(&ids, at, random);
+            assert!(ids.iter().all(|other| other < &id), "{id} after {ids:?}");
+            ids.push(id);
+        }
+        let full = [RunId::new(at, u16::MAX)];
+        assert_eq!(RunId::after(&full, at, 3).as_str(), "2026-11-21T05-14-50Z-0003");
+    }
 
     #[test]
     fn ids_have_one_form() {

@@ -34,6 +34,12 @@ pub fn forbid_dumps() -> io::Result<()> {
     Ok(())
 }
 
+/// From now on a file that would outgrow `RLIMIT_FSIZE` is an error of that write, not the end of this process. Children
+/// are not concerned. To be called before the first write.
+pub fn survive_file_limit() -> io::Result<()> {
+    raw::survive_file_limit()
+}
+
 /// Raises the soft limit of open files towards the hard one, and returns what it was: for
 /// [`crate::Setup::soft_nofile`].
 pub fn raise_soft_nofile() -> io::Result<u64> {
