@@ -14,3 +14,4 @@ mod store;
 mod terminal;
 mod usage;
 mod verbs;
+mod workflow;
