@@ -47,8 +47,10 @@ pub struct Attempt {
     pub phase: Phase,
     /// No answer from the warden by then means that the warden is lost.
     pub answer_by: Option<Time>,
-    /// Whether it said hello.
+    /// Whether it ever said hello: its exit codes have a meaning then.
     pub connected: bool,
+    /// Whether it can be told something.
+    pub line_open: bool,
     /// Its bound on time.
     pub wall: Option<Watchdog>,
     /// Its bound on silence.
@@ -92,6 +94,7 @@ impl Attempt {
             phase: Phase::Starting,
             answer_by: None,
             connected: false,
+            line_open: false,
             wall: None,
             idle: None,
             waiting_since: None,
@@ -182,8 +185,11 @@ impl Attempt {
         };
         let mute = kind == Kind::Workflow && !self.connected;
         match code {
-            // Whoever finished just before the stop took effect has finished.
-            Some(0) if !mute => return (success, said.unwrap_or_default()),
+            // Whoever says that it finished just before the stop took effect has finished. Of a plain command nobody
+            // knows: many exit with 0 when they are asked to stop, and work that is repeated is not lost.
+            Some(0) if !mute && (self.connected || self.stop.is_none()) => {
+                return (success, said.unwrap_or_default());
+            }
             Some(3) if self.connected => {
                 return (Outcome::NeedsRevision, said.unwrap_or_else(|| "a person must look at it".into()));
             }
@@ -309,7 +315,9 @@ mod tests {
             (by(15), false, stop, Command, Interrupted),
             (by(9), true, stop, Workflow, Interrupted),
             (exit(143), false, stop, Command, Interrupted),
-            (exit(0), false, stop, Command, Succeeded),
+            (exit(0), false, stop, Command, Interrupted),
+            (exit(0), false, Some(StopCause::Timeout), Command, TimedOut),
+            (exit(0), true, stop, Command, Succeeded),
             (exit(0), true, stop, Workflow, Approved),
             (exit(3), true, stop, Workflow, NeedsRevision),
             (exit(75), true, Some(StopCause::Timeout), Workflow, TimedOut),

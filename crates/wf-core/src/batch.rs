@@ -144,11 +144,15 @@ impl Batch {
     /// waits until `at`, which is computed from how often that has happened.
     pub fn put_back(&mut self, attempt: AttemptId, at: impl FnOnce(u32) -> Time) {
         let entry = self.entry_mut(attempt.item);
-        entry.attempts -= 1;
         entry.shortages += 1;
         let at = at(entry.shortages);
         self.release_slot(attempt.item);
         self.later.insert((at, attempt.item));
+    }
+
+    /// Attempts of the item so far, those that never began for want of something not counted.
+    pub fn attempts(&self, item: ItemIndex) -> u32 {
+        self.entry(item).attempts - self.entry(item).shortages
     }
 
     /// How often the item could not start for want of something.
@@ -184,7 +188,7 @@ impl Batch {
         let record = Record::ItemEnded {
             item: entry.item.id.clone(),
             outcome,
-            attempts: entry.attempts,
+            attempts: entry.attempts - entry.shortages,
             wall_ms: whole_ms(costs.wall),
             waited_ms: whole_ms(costs.waited),
             calls: costs.calls,

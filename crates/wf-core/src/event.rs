@@ -66,10 +66,10 @@ pub enum Event {
         /// What outlived the worker.
         leftovers: Vec<Leftover>,
     },
-    /// The warden of a slot is gone, and with it the attempt it held; its tree was swept.
+    /// The warden above an attempt is gone; the attempt's tree was swept.
     WardenLost {
-        /// The slot.
-        slot: Slot,
+        /// Whose.
+        attempt: AttemptId,
         /// What was left of the tree.
         leftovers: Vec<Leftover>,
     },

@@ -108,6 +108,11 @@ impl Supervisor {
             return Effects::default();
         }
         self.credit_if_late(now);
+        // What happens while the run stands still finds deadlines that have been moved already.
+        if let Some(since) = self.frozen_since {
+            self.frozen_since = Some(now);
+            self.credit(now.since(since));
+        }
         self.take_in(event, now);
         self.watch(now);
         self.fill_slots(now);
@@ -160,7 +165,7 @@ impl Supervisor {
             Event::OutputEnded { attempt } => self.output_ended(attempt, now),
             Event::Exited { attempt, end, alone } => self.exited(attempt, end, alone, now),
             Event::Swept { attempt, leftovers } => self.swept(attempt, leftovers, now),
-            Event::WardenLost { slot, leftovers } => self.warden_lost(slot, leftovers, now),
+            Event::WardenLost { attempt, leftovers } => self.warden_lost(attempt, leftovers, now),
             Event::Acquire { attempt, request } => self.acquire(attempt, request, now),
             Event::Release { attempt, lease, outcome } => self.release(attempt, lease, &outcome, now),
             Event::Progress { attempt, node, iteration, share } => {
@@ -193,8 +198,7 @@ impl Supervisor {
                 }
             }
             Event::Continue => {
-                if let Some(since) = self.frozen_since.take() {
-                    self.credit(now.since(since));
+                if self.frozen_since.take().is_some() {
                     self.out.push(Effect::Resume);
                 }
             }
@@ -224,6 +228,7 @@ impl Supervisor {
                 self.out.push(Effect::Say(Saying::ItemTrouble { item, outcome, why, retry_in: None }));
             }
         }
+        self.stop_at_max_fail();
     }
 
     fn watch(&mut self, now: Time) {

@@ -162,7 +162,7 @@ impl World {
                 self.after(connect, Event::Connected { attempt });
                 if self.dice.chance(self.weather.wardens_lost) {
                     let delay = self.dice.ms(1, 60_000);
-                    self.after(delay, Event::WardenLost { slot, leftovers: Vec::new() });
+                    self.after(delay, Event::WardenLost { attempt, leftovers: Vec::new() });
                 }
             }
             Effect::Ask { attempt, .. } => {
@@ -190,7 +190,12 @@ impl World {
             }
             Effect::StopReading { attempt } => self.after(Duration::ZERO, Event::OutputEnded { attempt }),
             Effect::ReplaceWarden { slot } => {
-                self.after(Duration::from_millis(5), Event::WardenLost { slot, leftovers: Vec::new() });
+                if let Some(attempt) = self.occupied.get(&slot).copied() {
+                    self.after(
+                        Duration::from_millis(5),
+                        Event::WardenLost { attempt, leftovers: Vec::new() },
+                    );
+                }
             }
             Effect::Tell { attempt, reply } => self.told(attempt, &reply),
             Effect::Close { attempt, slot } => {
@@ -314,10 +319,9 @@ impl World {
                     }
                 }
             }
-            Event::WardenLost { slot, .. } => {
-                if let Some(attempt) = self.occupied.get(slot).copied() {
-                    self.after(Duration::from_millis(1), Event::OutputEnded { attempt });
-                }
+            Event::WardenLost { attempt, .. } => {
+                let attempt = *attempt;
+                self.after(Duration::from_millis(1), Event::OutputEnded { attempt });
             }
             _ => {}
         }

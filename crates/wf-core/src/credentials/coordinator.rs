@@ -166,11 +166,33 @@ impl CredentialCoordinator {
         }
     }
 
+    /// The attempt can neither return a lease nor hear of a grant any more: its calls end as in [`forget`](Self::forget).
+    /// What is leased for its whole life stays with it.
+    pub fn hang_up(&mut self, who: AttemptId, now: Time, out: &mut Vec<Decision>) {
+        self.end_calls(who, |need| need != Need::Attempt, now, out);
+        self.settle(now, out);
+    }
+
     /// The attempt is over: its leases are back, and its calls wait no more. Nothing is decided for it any longer.
     pub fn forget(&mut self, who: AttemptId, now: Time, out: &mut Vec<Decision>) {
+        self.end_calls(who, |_| true, now, out);
+        self.calls.forget(who);
+        self.settle(now, out);
+    }
+
+    fn end_calls(
+        &mut self,
+        who: AttemptId,
+        which: impl Fn(Need) -> bool,
+        now: Time,
+        out: &mut Vec<Decision>,
+    ) {
         let open: Vec<(CallId, Whereabouts)> =
             self.calls.of(who).map(|(id, call)| (id, call.whereabouts.clone())).collect();
         for (call, whereabouts) in open {
+            if !self.need(&whereabouts).is_none_or(&which) {
+                continue;
+            }
             match whereabouts {
                 Whereabouts::Waiting(waiter) => {
                     self.queue.remove(waiter);
@@ -180,8 +202,14 @@ impl CredentialCoordinator {
             }
             self.calls.close((who, call));
         }
-        self.calls.forget(who);
-        self.settle(now, out);
+    }
+
+    /// What an open call is for; a refused one is for a call.
+    fn need(&self, whereabouts: &Whereabouts) -> Option<Need> {
+        match whereabouts {
+            Whereabouts::Leased(lease) => self.leases.get(lease).map(|lease| lease.need),
+            Whereabouts::Waiting(_) | Whereabouts::Refused(_) => None,
+        }
     }
 
     /// Time has come: leases run out, blocks lift, patience ends.
@@ -204,7 +232,8 @@ impl CredentialCoordinator {
         for (_, call) in self.calls.of(who) {
             match call.whereabouts {
                 Whereabouts::Waiting(_) => waits = true,
-                Whereabouts::Leased(_) => works = true,
+                // A key for its whole life is no call that it is busy with.
+                Whereabouts::Leased(_) => works |= self.need(&call.whereabouts) != Some(Need::Attempt),
                 Whereabouts::Refused(_) => {}
             }
         }

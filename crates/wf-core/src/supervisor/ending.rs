@@ -1,20 +1,28 @@
 //! From the end of a process to the outcome of its item.
 
 use super::{ANSWER, DRAIN, Supervisor};
-use crate::attempt::Phase;
+use crate::attempt::{Attempt, Phase};
 use crate::batch::whole_ms;
 use crate::event::{Effect, Saying};
 use crate::retry::Backoff;
 use crate::shutdown::Stage;
-use crate::{AttemptEnd, AttemptId, Leftover, Record, Slot, Time};
+use crate::{AttemptEnd, AttemptId, Leftover, Record, Time};
 
 impl Supervisor {
     pub(super) fn exited(&mut self, id: AttemptId, end: AttemptEnd, alone: bool, now: Time) {
         let stage = self.ladder.stage();
-        let Some(attempt) = self.attempt(id).filter(|a| a.phase == Phase::Running) else { return };
+        let live = |a: &&mut Attempt| matches!(a.phase, Phase::Running | Phase::Sweeping);
+        let Some(attempt) = self.attempt(id).filter(live) else { return };
         attempt.end = Some((end, now));
         attempt.kill_at = None;
         attempt.swept = alone;
+        let is_swept_already = attempt.phase == Phase::Sweeping;
+        if alone {
+            // Also when a sweep was ordered in the same moment: there was nothing to sweep, so nothing answers.
+            attempt.answer_by = None;
+        } else if is_swept_already {
+            return;
+        }
         // Whatever it still held or waited for is free for others at once.
         self.ask_pool(now, |pool, out| pool.forget(id, now, out));
         self.settle_waiting(id, now);
@@ -55,14 +63,9 @@ impl Supervisor {
         self.end_attempt(id, now);
     }
 
-    pub(super) fn warden_lost(&mut self, slot: Slot, leftovers: Vec<Leftover>, now: Time) {
-        let Some(attempt) = self.running.get_mut(usize::from(slot.0)).and_then(Option::as_mut) else {
-            return;
-        };
-        if attempt.phase == Phase::Keys {
-            return;
-        }
-        let id = attempt.id;
+    pub(super) fn warden_lost(&mut self, id: AttemptId, leftovers: Vec<Leftover>, now: Time) {
+        let gone = |a: &&mut Attempt| !matches!(a.phase, Phase::Keys | Phase::Closing(_));
+        let Some(attempt) = self.attempt(id).filter(gone) else { return };
         attempt.end.get_or_insert((AttemptEnd::Lost, now));
         attempt.leftovers = leftovers;
         attempt.swept = true;
@@ -110,12 +113,12 @@ impl Supervisor {
         }
         self.out.push(Effect::Close { attempt: id, slot });
         let retry = outcome.is_failure()
-            && id.number <= self.bounds.item_retries
+            && self.batch.attempts(id.item) <= self.bounds.item_retries
             && self.ladder.stage() == Stage::Running
             && attempt.denied.as_ref().is_none_or(|(passing, _)| *passing);
         let mut retry_in = None;
         if retry {
-            let wait = Backoff::ITEM.wait(id.number, self.seed(id.item));
+            let wait = Backoff::ITEM.wait(self.batch.attempts(id.item), self.seed(id.item));
             retry_in = Some(wait);
             self.batch.retry(id.item, now + wait, outcome, detail.clone());
         } else {

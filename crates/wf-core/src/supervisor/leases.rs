@@ -18,6 +18,7 @@ impl Supervisor {
         self.record(Record::Connected { item, attempt: id.number });
         let Some(attempt) = self.attempt(id) else { return };
         attempt.connected = true;
+        attempt.line_open = true;
         let slot = attempt.slot;
         // It was asked by a signal that it may have missed while it set itself up.
         if let Some(cause) = attempt.stop {
@@ -27,8 +28,9 @@ impl Supervisor {
 
     /// Without its connection a worker can neither return a lease nor hear of a grant. Its process is not judged by it.
     pub(super) fn disconnected(&mut self, id: AttemptId, now: Time) {
-        if self.attempt(id).is_some() {
-            self.ask_pool(now, |pool, out| pool.forget(id, now, out));
+        if let Some(attempt) = self.attempt(id) {
+            attempt.line_open = false;
+            self.ask_pool(now, |pool, out| pool.hang_up(id, now, out));
             self.settle_waiting(id, now);
         }
     }

@@ -77,6 +77,7 @@ impl Supervisor {
     }
 
     pub(super) fn spawn_failed(&mut self, id: AttemptId, shortage: bool, why: String, now: Time) {
+        let cause = self.ladder.cause();
         let may_wait = self.ladder.stage() == Stage::Running && self.batch.shortages(id.item) < SHORTAGES;
         let Some(attempt) = self.attempt(id).filter(|a| a.phase == Phase::Starting) else { return };
         let slot = attempt.slot;
@@ -103,6 +104,10 @@ impl Supervisor {
             self.out.push(Effect::Close { attempt: id, slot });
             self.out.push(Effect::Say(Saying::Shortage { item: id.item, why, wait }));
         } else {
+            if shortage {
+                // It is no failure of the item that the run was stopped before its start could be tried again.
+                attempt.stop = cause;
+            }
             attempt.end = Some((AttemptEnd::NotSpawned { why }, now));
             attempt.swept = true;
             attempt.output_ended = true;

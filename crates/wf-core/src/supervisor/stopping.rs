@@ -30,7 +30,7 @@ impl Supervisor {
     pub(super) fn ask(&mut self, id: AttemptId, cause: StopCause, now: Time) {
         let grace = self.bounds.grace;
         let Some(attempt) = self.attempt(id) else { return };
-        let (slot, connected) = (attempt.slot, attempt.connected);
+        let (slot, connected) = (attempt.slot, attempt.line_open);
         match attempt.phase {
             Phase::Keys => self.cancel(id, cause, now),
             Phase::Running if attempt.stop.is_none() => {
@@ -58,6 +58,8 @@ impl Supervisor {
                 self.record(Record::Killed { item, attempt: id.number, why: format!("{cause:?}") });
                 self.out.push(Effect::Kill { attempt: id, slot });
             }
+            // Killed a moment ago: its end is on the way.
+            Phase::Running if attempt.kill_at.is_some() => {}
             // Killed and still there: the sweep kills, waits within its bound, and names what it cannot kill.
             Phase::Running | Phase::Draining(_) => self.sweep(id, now),
             Phase::Starting | Phase::Sweeping | Phase::Closing(_) => {}

@@ -16,7 +16,7 @@ use crate::config::{Configuration, ProcessEnviron, Settings, Work};
 use crate::console::redact::Redactor;
 use crate::console::style::{ColorChoice, wants_colours};
 use crate::console::terminal::{Console, ConsoleOptions};
-use crate::exit::Trouble;
+use crate::exit::{Trouble, refused};
 use crate::keys::KeyRing;
 use crate::plan::recorded::recorded_work;
 use crate::plan::{Gathered, Plan};
@@ -25,7 +25,7 @@ use crate::run::clock::Clock;
 use crate::run::environment::{self, Base};
 use crate::run::hands::Hands;
 use crate::run::ipc::Ipc;
-use crate::run::launch::Launcher;
+use crate::run::launch::{Launcher, worker_program};
 use crate::run::mock::{self, Mock};
 use crate::run::opening::{begin_records, greet};
 use crate::run::prepare::{Prepared, prepare};
@@ -69,6 +69,7 @@ pub fn run(
         ring = mock::stand_in(mock, &mut settings);
     }
     ring.number_usable_first();
+    check_places(&settings)?;
     let prepared = match prepare(location, &settings, gathered)? {
         Ok(prepared) => prepared,
         Err(code) => return Ok(code),
@@ -80,6 +81,19 @@ pub fn run(
     runtime.shutdown_background();
     drop(mock);
     ended
+}
+
+/// What would make the run impossible is found before it leaves a trace.
+fn check_places(settings: &Settings) -> Result<(), Trouble> {
+    if let Work::Workflow(_) = &settings.work {
+        worker_program().map_err(|error| Trouble::Broken(error.into()))?;
+    }
+    let Some(joblog) = &settings.joblog else { return Ok(()) };
+    let dir = joblog.parent().filter(|dir| dir.is_dir());
+    if dir.is_none() || joblog.is_dir() {
+        return refused(format!("the job log cannot be written to {}", joblog.display()));
+    }
+    Ok(())
 }
 
 fn require_keys(settings: &Settings, ring: &KeyRing) -> Result<(), Trouble> {
@@ -183,6 +197,7 @@ async fn conduct(
         ipc,
         console,
         capture,
+        secrets: ring.secrets().cloned().collect(),
         redactor,
         launcher,
         ring,

@@ -35,12 +35,15 @@ pub async fn drive(
             effects.extend(supervisor.handle(event, clock.now()));
         }
         let done = hands.carry_out(effects, &supervisor);
-        turn.extend(done.follow_ups);
         if let Some(exit) = done.exit {
-            return (exit, supervisor);
+            keys.finish().await;
+            // The core is done; trouble with its last wishes still decides.
+            return (hands.last_trouble(&done.follow_ups).unwrap_or(exit), supervisor);
         }
+        turn.extend(done.follow_ups);
         if done.suspend {
-            hands.suspend().await;
+            hands.suspend(signals).await;
+            turn.push_back(Event::Continue);
         }
         if !turn.is_empty() {
             continue;

@@ -29,7 +29,7 @@ use crate::console::redact::Redactor;
 use crate::console::terminal::Console;
 use crate::diagnostics;
 use crate::exit;
-use crate::keys::{KeyChange, KeyRing};
+use crate::keys::{KeyChange, KeyRing, Secret as KeySecret};
 use crate::store::audit;
 use crate::store::history::HistoryWriter;
 use crate::store::joblog::{Job, JobLog};
@@ -51,7 +51,9 @@ pub struct Parts {
     pub console: Console,
     /// What reads the workers' output.
     pub capture: Capture,
-    /// What must never appear.
+    /// Every secret the run has known.
+    pub secrets: Vec<KeySecret>,
+    /// What must never appear: these.
     pub redactor: Redactor,
     /// What makes an attempt's command.
     pub launcher: Launcher,
@@ -143,7 +145,13 @@ impl Hands {
         if told.is_empty() {
             return Vec::new();
         }
-        let secrets = ring.secrets().map(|secret| (secret.name(), secret.expose().as_bytes()));
+        // A secret that was replaced is still one, and a worker may still hold it.
+        for secret in ring.secrets() {
+            if !self.parts.secrets.contains(secret) {
+                self.parts.secrets.push(secret.clone());
+            }
+        }
+        let secrets = self.parts.secrets.iter().map(|secret| (secret.name(), secret.expose().as_bytes()));
         if let Err(error) = self.parts.redactor.replace(secrets) {
             log::warn!("the new keys are not used: {error}");
             return Vec::new();
@@ -204,12 +212,9 @@ impl Hands {
                 }
             }
             Effect::Ask { attempt, slot, connected, cause, grace } => {
-                if connected {
-                    let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-                    self.parts
-                        .ipc
-                        .tell(attempt, ToWorker::Stop { reason: translate::stop_reason(cause), grace_ms });
-                } else {
+                let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+                let stop = ToWorker::Stop { reason: translate::stop_reason(cause), grace_ms };
+                if !(connected && self.parts.ipc.tell(attempt, stop)) {
                     // A stopped process takes no SIGTERM until it goes on.
                     self.parts.slots.order(slot, Order::Signal(nix::libc::SIGTERM));
                     self.parts.slots.order(slot, Order::Signal(nix::libc::SIGCONT));
@@ -262,10 +267,9 @@ impl Hands {
         };
         let open = Open { capture: Some(capture), started: Timestamp::now(), command, log_before, end: None };
         self.open.insert(attempt, open);
-        self.parts
-            .slots
-            .start(slot, attempt, &spawn, stdout_writer.as_fd(), stderr_writer.as_fd())
-            .map_err(|error| failed(false, format!("cannot start it: {error}")))
+        self.parts.slots.start(slot, attempt, &spawn, stdout_writer.as_fd(), stderr_writer.as_fd()).map_err(
+            |error| failed(error.kind() == io::ErrorKind::WouldBlock, format!("cannot start it: {error}")),
+        )
     }
 
     fn tell(&mut self, attempt: AttemptId, reply: Reply) {
@@ -353,12 +357,25 @@ impl Hands {
         }
     }
 
-    /// Stops all trees, then the supervisor itself. Returns when it was told to go on.
-    pub async fn suspend(&mut self) {
+    /// Stops all trees, then the supervisor itself, unless it was told to go on meanwhile. Returns when it is to go on.
+    pub async fn suspend(&mut self, signals: &mut Signals) {
         self.parts.slots.freeze().await;
+        if signals.was_continued() {
+            return;
+        }
         if let Err(error) = own::stop_self() {
             log::warn!("cannot stop: {error}");
         }
+    }
+
+    /// The exit code of a run whose last turn met trouble, which is said here.
+    pub fn last_trouble(&self, follow_ups: &[Event]) -> Option<u8> {
+        let trouble = follow_ups.iter().find_map(|event| match event {
+            Event::Trouble { what } => Some(what),
+            _ => None,
+        })?;
+        self.parts.console.coordinator(&format!("ERROR: {trouble}"));
+        Some(exit::BROKEN)
     }
 
     /// How often to look although nothing happens: only where progress is drawn.

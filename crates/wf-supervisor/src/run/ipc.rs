@@ -16,7 +16,7 @@ use interprocess::local_socket::tokio::{Listener, Stream};
 use interprocess::local_socket::traits::StreamCommon as _;
 use interprocess::local_socket::traits::tokio::Listener as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use wf_core::{AttemptId, Event};
 use wf_protocol::limits::HELLO_TIMEOUT;
 use wf_protocol::{
@@ -42,10 +42,17 @@ pub struct Ipc {
 struct Desk {
     /// As many as there are running attempts: a look-up by token may walk them.
     tickets: RefCell<HashMap<AttemptId, Ticket>>,
-    lines: RefCell<HashMap<AttemptId, mpsc::Sender<ToWorker>>>,
+    lines: RefCell<HashMap<AttemptId, Line>>,
     /// A process id became known, or a ticket was revoked.
     news: Notify,
     events: mpsc::Sender<Event>,
+}
+
+/// The way to a connected worker. Dropping it ends the connection, whatever the worker does or does not read.
+#[derive(Debug)]
+struct Line {
+    messages: mpsc::Sender<ToWorker>,
+    _alive: oneshot::Sender<()>,
 }
 
 /// An attempt's right to one connection.
@@ -97,14 +104,16 @@ impl Ipc {
         self.desk.news.notify_waiters();
     }
 
-    /// Sends a message to an attempt's worker, if it is connected. A worker that lets its messages pile up is cut off.
-    pub fn tell(&self, attempt: AttemptId, message: ToWorker) {
+    /// Sends a message to an attempt's worker; `false` when there is no connection. A worker that lets its messages pile up
+    /// is cut off.
+    pub fn tell(&self, attempt: AttemptId, message: ToWorker) -> bool {
         let mut lines = self.desk.lines.borrow_mut();
-        if let Some(line) = lines.get(&attempt)
-            && line.try_send(message).is_err()
-        {
+        let Some(line) = lines.get(&attempt) else { return false };
+        let is_sent = line.messages.try_send(message).is_ok();
+        if !is_sent {
             lines.remove(&attempt);
         }
+        is_sent
     }
 
     /// The attempt is over: its token is worth nothing any more and its connection is closed.
@@ -210,16 +219,18 @@ async fn attend(
     attempt: AttemptId,
     job: String,
 ) -> Result<(), Refusal> {
-    let (line, unread) = mpsc::channel(UNREAD);
+    let (messages, unread) = mpsc::channel(UNREAD);
+    let (alive, cut) = oneshot::channel();
     // In the queue before anything else can be: the welcome is the first message.
-    let welcome = line.try_send(ToWorker::Welcome { version: VERSION, job });
+    let welcome = messages.try_send(ToWorker::Welcome { version: VERSION, job });
     debug_assert!(welcome.is_ok(), "a new queue has room");
-    desk.lines.borrow_mut().insert(attempt, line);
+    desk.lines.borrow_mut().insert(attempt, Line { messages, _alive: alive });
     // A send fails only when the run is over, and with it everything here.
     let _ = desk.events.send(Event::Connected { attempt }).await;
     let result = tokio::select! {
         result = listen(stream, intake, attempt, desk) => result,
         () = speak(stream, unread) => Ok(()),
+        _ = cut => Ok(()),
     };
     desk.lines.borrow_mut().remove(&attempt);
     let _ = desk.events.send(Event::Disconnected { attempt }).await;

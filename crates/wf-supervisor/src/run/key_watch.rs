@@ -6,10 +6,14 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use crate::config::ProcessEnviron;
-use crate::keys::{COMMAND_TIME, KeyChange, KeyRing};
+use crate::keys::{KeyChange, KeyRing};
 
 /// How often, at most.
 const EVERY: Duration = Duration::from_secs(5);
+
+/// How long a command may take to print a secret while a run goes on. Shorter than at the start, when a person may have
+/// to unlock something: a run that ends waits for it.
+const COMMAND_TIME: Duration = Duration::from_secs(5);
 
 /// Reads the sources when it is time to. Idle, without any timer, while nobody waits.
 #[derive(Debug, Default)]
@@ -26,6 +30,14 @@ impl KeyWatch {
             self.due = None;
         } else if self.reading.is_none() {
             self.due.get_or_insert_with(|| Instant::now() + EVERY);
+        }
+    }
+
+    /// Waits for a reading that is under way, so that no command of a source outlives the run.
+    pub async fn finish(self) {
+        if let Some(reading) = self.reading {
+            // What it read is of no use any more, and neither is why it failed.
+            let _ = reading.await;
         }
     }
 

@@ -300,7 +300,7 @@ fn role(role: &RoleSettings) -> Role {
 }
 
 /// The built-in worker, installed beside this program.
-fn worker_program() -> io::Result<PathBuf> {
+pub fn worker_program() -> io::Result<PathBuf> {
     let own = std::env::current_exe()?;
     let worker = own.with_file_name("wf-worker");
     if worker.is_file() {

@@ -65,7 +65,8 @@ pub fn prepare(
     }
     let (run, lock) = RunDir::create(&state, Timestamp::now())?;
     let ids: Vec<_> = items.iter().map(|item| item.id.clone()).collect();
-    let claims = history.claim(run.id(), std::process::id(), &work, &ids)?;
+    let claims =
+        history.claim(run.id(), std::process::id(), &work, &ids).inspect_err(|_| abandon(&state, &run))?;
     let all_held = claims.iter().all(|claim| claim.held.is_some());
     let past = Recorded::of_claims(&state, settings, &items, claims);
     let plan = Plan::make(settings, items.clone(), gathered.by_all, &past);

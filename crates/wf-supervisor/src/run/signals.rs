@@ -30,6 +30,12 @@ impl Signals {
         })
     }
 
+    /// Whether SIGCONT came and was not taken yet; takes it.
+    pub fn was_continued(&mut self) -> bool {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        self.resume.poll_recv(&mut context).is_ready()
+    }
+
     /// Waits for the next one.
     pub async fn next(&mut self) -> Event {
         let hangup = async {

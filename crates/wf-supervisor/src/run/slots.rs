@@ -112,9 +112,11 @@ impl Slots {
         stderr: BorrowedFd<'_>,
     ) -> io::Result<()> {
         let seat = self.seat(slot);
-        seat.current.set(Some(attempt));
         let mut warden = seat.warden.borrow_mut();
-        let warden = warden.as_mut().ok_or_else(|| io::Error::other("the slot's warden was lost"))?;
+        // Another is on its way: no fault of the item, which can start in a moment.
+        let lost = || io::Error::new(io::ErrorKind::WouldBlock, "the slot's warden was lost");
+        let warden = warden.as_mut().ok_or_else(lost)?;
+        seat.current.set(Some(attempt));
         let ordered = warden.spawn(spawn, Outputs { stdout, stderr });
         seat.nudge_if_needed(warden);
         ordered
@@ -200,7 +202,7 @@ impl House {
     }
 
     /// Buries the seat's warden with its tree, starts another, and tells of the loss.
-    async fn bury(self: &Rc<Self>, seat: &Rc<Seat>, warden: Warden) {
+    async fn bury(self: &Rc<Self>, seat: &Rc<Seat>, warden: Warden, attempt: Option<AttemptId>) {
         let _one_at_a_time = self.burials.lock().await;
         self.living.borrow_mut().remove(&warden.pid());
         let spare: Vec<i32> = self.living.borrow().iter().copied().collect();
@@ -220,7 +222,9 @@ impl House {
             let what = format!("cannot start a warden for slot {}: {error}", seat.slot.0);
             let _ = self.events.send(Event::Trouble { what }).await;
         }
-        let _ = self.events.send(Event::WardenLost { slot: seat.slot, leftovers }).await;
+        if let Some(attempt) = attempt {
+            let _ = self.events.send(Event::WardenLost { attempt, leftovers }).await;
+        }
     }
 }
 
@@ -318,7 +322,9 @@ async fn hear(house: Rc<House>, seat: Rc<Seat>, ear: AsyncFd<OwnedFd>) {
     if let Some(warden) = lost {
         log::warn!("slot {}: lost warden {}: {why}", seat.slot.0, warden.pid());
         drop(ear);
-        house.bury(&seat, warden).await;
+        // What it was about is known now; by the end of the burial the slot may have another attempt.
+        let attempt = seat.current.take();
+        house.bury(&seat, warden, attempt).await;
     }
 }
 
