@@ -20,7 +20,7 @@ mod waiting;
 
 pub use call::{Call, Stdout, Words};
 pub use finished::Finished;
-pub use project::{Project, files_below};
+pub use project::{Project, files_below, lines};
 pub use running::Running;
 pub use small_disk::SmallDisk;
 pub use terminal::Terminal;

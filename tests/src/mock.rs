@@ -36,13 +36,11 @@ impl MockProvider {
         use std::fmt::Write as _;
         let mut toml = format!("[providers.gemini]\nbase_url = \"{}\"\n", self.base_url);
         for (name, secret, group) in self.keys.iter().take(count) {
-            let file = project.new_path_outside("key");
-            crate::fixture::write_private(&file, secret).expect("a key file can be written");
+            let secret = project.key_file(secret);
             // Writing to memory cannot fail.
-            let _ = write!(
+            let _ = writeln!(
                 toml,
-                "[[keys]]\nname = \"{name}\"\nprovider = \"gemini\"\nquota_group = \"{group}\"\nsecret = {{ file = {:?} }}\n",
-                file.display().to_string()
+                "[[keys]]\nname = \"{name}\"\nprovider = \"gemini\"\nquota_group = \"{group}\"\nsecret = {secret}"
             );
         }
         toml.push_str(more);

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,15 +30,17 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// The project's processes, but for those a test itself runs beside its supervisors.
-    pub fn left(&self) -> Vec<Found> {
+    /// The project's processes, but for `known` ones and those a test itself runs beside its supervisors.
+    pub fn left(&self, known: &[i32]) -> Vec<Found> {
         let bystanders = self.bystanders.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.traces.find().into_iter().filter(|found| !bystanders.contains(&found.pid)).collect()
+        let is_known = |pid: i32| bystanders.contains(&pid) || known.contains(&pid);
+        self.traces.find().into_iter().filter(|found| !is_known(found.pid)).collect()
     }
 
     /// Waits for the end of what is left, for `bound` at most; answers with what is there still.
-    pub fn wait_gone(&self, bound: Duration) -> Vec<Found> {
-        poll(bound, || self.left().is_empty().then_some(())).map_or_else(|| self.left(), |()| Vec::new())
+    pub fn wait_gone(&self, known: &[i32], bound: Duration) -> Vec<Found> {
+        poll(bound, || self.left(known).is_empty().then_some(()))
+            .map_or_else(|| self.left(known), |()| Vec::new())
     }
 }
 
@@ -168,6 +171,13 @@ impl Project {
         fs::read(&path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()))
     }
 
+    /// Reads a file with a process number in it.
+    #[track_caller]
+    pub fn read_pid(&self, path: impl AsRef<Path>) -> i32 {
+        let text = self.read(path);
+        text.trim().parse().unwrap_or_else(|_| panic!("{text:?} is no process number"))
+    }
+
     /// Whether a file is there.
     pub fn has(&self, path: impl AsRef<Path>) -> bool {
         self.path(path).symlink_metadata().is_ok()
@@ -209,6 +219,30 @@ impl Project {
     pub fn latest(&self) -> PathBuf {
         let link = self.path(".wf/runs/latest");
         link.canonicalize().unwrap_or_else(|error| panic!("{}: {error}", link.display()))
+    }
+
+    /// The latest run's id.
+    #[track_caller]
+    pub fn run_id(&self) -> String {
+        let dir = self.latest();
+        dir.file_name().and_then(|name| name.to_str()).expect("runs have plain names").to_owned()
+    }
+
+    /// The ending of the latest run's id, by which people call it.
+    #[track_caller]
+    pub fn short_run_id(&self) -> String {
+        let id = self.run_id();
+        id.rsplit('-').next().expect("a split text has a last part").to_owned()
+    }
+
+    /// Writes a key file, outside of the project's directory, and answers with what `secret` in `wf.toml` is to be.
+    pub fn key_file(&self, secret: &str) -> String {
+        let path = self.new_path_outside("key");
+        let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        written
+            .and_then(|mut file| file.write_all(secret.as_bytes()))
+            .unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
+        format!("{{ file = {:?} }}", path.display().to_string())
     }
 
     /// The latest run's `summary.json`.
@@ -265,14 +299,14 @@ impl Project {
     /// Checks that nothing of the project runs any more, after at most `bound`.
     #[track_caller]
     pub fn assert_nobody_within(&self, bound: Duration) {
-        let left = self.shared.wait_gone(bound);
+        let left = self.shared.wait_gone(&[], bound);
         assert!(left.is_empty(), "processes are left: {left:#?}");
     }
 }
 
 impl Drop for Project {
     fn drop(&mut self) {
-        let left = self.shared.wait_gone(Duration::from_secs(5));
+        let left = self.shared.wait_gone(&[], Duration::from_secs(5));
         self.shared.traces.kill_all();
         // Directories that a test made read-only must not be in the way of the others.
         for dir in files_and_dirs_below(self.root.path()).into_iter().filter(|path| path.is_dir()) {
@@ -300,4 +334,9 @@ fn files_and_dirs_below(dir: &Path) -> Vec<PathBuf> {
         }
     }
     all
+}
+
+/// A list of so many lines.
+pub fn lines(count: u32, line: impl Fn(u32) -> String) -> String {
+    (0..count).map(line).collect::<Vec<_>>().concat()
 }

@@ -209,7 +209,13 @@ impl Running {
     /// Waits for its end, and checks that it left no process behind: none at all where it ended by itself, none for long
     /// where it was killed.
     #[track_caller]
-    pub fn wait(mut self) -> Finished {
+    pub fn wait(self) -> Finished {
+        self.wait_leaving(&[])
+    }
+
+    /// As [`wait`](Running::wait), for a death that these processes are expected to survive.
+    #[track_caller]
+    pub fn wait_leaving(mut self, survivors: &[i32]) -> Finished {
         let ended = poll(LONGEST, || self.has_ended().then_some(()));
         let Some(status) = self.status.filter(|_| ended.is_some()) else {
             panic!("it did not end within {} s\n{}", LONGEST.as_secs(), self.so_far());
@@ -218,8 +224,8 @@ impl Running {
         let was_killed = status.code().is_none();
         let left = match (is_last, was_killed) {
             (false, _) => Vec::new(),
-            (true, true) => self.project.wait_gone(DEATHS),
-            (true, false) => self.project.left(),
+            (true, true) => self.project.wait_gone(survivors, DEATHS),
+            (true, false) => self.project.left(survivors),
         };
         let streams_ended =
             poll(DEATHS, || (self.stdout.has_ended() && self.stderr.has_ended()).then_some(())).is_some();

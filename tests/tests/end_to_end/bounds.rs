@@ -1,6 +1,6 @@
 //! Watchdogs, time limits, retries and the ways in which starting goes wrong.
 
-use wf_tests::Project;
+use wf_tests::{Project, lines};
 
 const DO: &str = "-- wf-fixture-worker do={}";
 
@@ -117,7 +117,7 @@ fn a_command_that_is_not_executable_fails_its_item_with_a_clear_text() {
 
 #[test]
 fn a_fast_item_that_comes_before_a_slow_one_frees_its_slot() {
-    let items: String = (0..20).map(|n| format!("i{n} out=x\n")).collect();
+    let items = lines(20, |n| format!("i{n} out=x\n"));
     let p = Project::with_items(&format!("slow await=go\n{items}"));
     let mut run = p.start(&format!("run items.txt -j2 {DO}"));
     run.wait_out("[i19] x");
@@ -127,7 +127,7 @@ fn a_fast_item_that_comes_before_a_slow_one_frees_its_slot() {
 
 #[test]
 fn few_descriptors_are_no_reason_to_fail() {
-    let items: String = (0..30).map(|n| format!("i{n}\n")).collect();
+    let items = lines(30, |n| format!("i{n}\n"));
     let p = Project::with_items(&items);
     let run =
         p.supervisor("run items.txt -j8 -- true").via(["sh", "-c", "ulimit -Sn 40; exec \"$@\"", "sh"]).run();

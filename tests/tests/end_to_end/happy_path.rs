@@ -1,6 +1,8 @@
 //! Batches in which nothing goes wrong, and what they leave on the console and on disk.
 
-use wf_tests::{Project, files_below};
+use std::os::unix::fs::PermissionsExt as _;
+
+use wf_tests::{Project, files_below, lines};
 
 /// Tells every item by its text what to do.
 const DO: &str = "-- wf-fixture-worker do={}";
@@ -29,7 +31,7 @@ fn the_first_line_names_run_items_and_workers() {
     let p = Project::with_items("a\nb\nc\n");
     let run = p.run("run items.txt -j2 -- true");
     let first = run.err().lines().next().unwrap_or_default().to_owned();
-    let id = p.latest().file_name().unwrap().to_str().unwrap().to_owned();
+    let id = p.run_id();
     assert_eq!(first, format!("[COORDINATOR] run {id}: 3 items, 2 workers"), "{run}");
 }
 
@@ -37,7 +39,7 @@ fn the_first_line_names_run_items_and_workers() {
 fn a_run_is_named_after_its_start() {
     let p = Project::with_items("a\n");
     p.run("run items.txt -- true").code(0);
-    let id = p.latest().file_name().unwrap().to_str().unwrap().to_owned();
+    let id = p.run_id();
     // 2026-11-21T05-14-49Z-7f3a
     let shape: String = id.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
     assert!(shape.starts_with("0000-00-00T00-00-00Z-"), "{id}");
@@ -64,8 +66,8 @@ fn a_log_has_every_byte_of_a_flood() {
     assert_eq!(run.code(0).out(), "");
     let log = String::from_utf8(p.log("a")).expect("the flood is text");
     assert_eq!(log.len(), 3_000_000);
-    let in_order =
-        log.lines().enumerate().all(|(n, line)| line.starts_with(&format!("line {n:>10} ")) || n > 50_000);
+    let line = |n: usize| format!("line {n:>10} of a flood that goes on and on and on");
+    let in_order = log.lines().enumerate().all(|(n, found)| line(n).starts_with(found));
     assert!(in_order, "lines are missing or out of order");
 }
 
@@ -84,7 +86,6 @@ fn the_state_directory_has_what_is_promised() {
     }
     assert!(p.path(".wf/runs/latest").is_symlink());
     assert_eq!(p.read(".wf/.gitignore").trim(), "*");
-    use std::os::unix::fs::PermissionsExt as _;
     assert_eq!(p.path(".wf").metadata().unwrap().permissions().mode() & 0o777, 0o700);
 }
 
@@ -180,7 +181,7 @@ fn parallel_without_a_number_means_three() {
 
 #[test]
 fn more_workers_than_the_cap_are_lowered_to_it_with_a_warning() {
-    let items: String = (0..12).map(|n| format!("i{n}\n")).collect();
+    let items = lines(12, |n| format!("i{n}\n"));
     let p = Project::with_items(&items);
     p.run("run items.txt -j 50 -- true").code(0).says_in_one_line(&["50", "10"]);
     assert_eq!(p.summary()["parallel"], 10);
@@ -193,7 +194,7 @@ fn more_workers_than_the_cap_are_lowered_to_it_with_a_warning() {
 
 #[test]
 fn a_thousand_items_all_run() {
-    let items: String = (0..1000).map(|n| format!("item-{n}\n")).collect();
+    let items = lines(1000, |n| format!("item-{n}\n"));
     let p = Project::with_items(&items);
     p.run("run items.txt -j 5 --progress none -- true").code(0);
     assert_eq!(p.summary()["counts"]["succeeded"], 1000);

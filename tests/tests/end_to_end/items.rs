@@ -1,6 +1,6 @@
 //! Every way to name items, every way in which a list is refused, and the placeholders of a command.
 
-use wf_tests::{Finished, Project};
+use wf_tests::{Finished, Project, lines};
 
 /// A list that must be refused: exit code 2, nothing written, nothing started.
 #[track_caller]
@@ -80,7 +80,7 @@ fn nul_is_refused() {
 
 #[test]
 fn nothing_is_started_when_the_last_of_many_lines_is_bad() {
-    let mut list: String = (0..500).map(|n| format!("i{n}\n")).collect();
+    let mut list = lines(500, |n| format!("i{n}\n"));
     list.push_str("../x\n");
     refused(list, "").says_in_one_line(&["items.txt", "501"]);
 }
@@ -222,7 +222,7 @@ fn placeholders_have_the_meanings_of_gnu_parallel() {
 fn the_run_is_a_placeholder_too() {
     let p = Project::with_items("a\n");
     let run = p.run("run items.txt -- wf-fixture-worker args -- {run}");
-    let id = p.latest().file_name().unwrap().to_str().unwrap().to_owned();
+    let id = p.run_id();
     assert_eq!(run.code(0).out(), format!("[a] {id}\n"));
 }
 
@@ -252,7 +252,7 @@ fn no_shell_is_involved() {
 fn a_worker_finds_its_item_in_its_environment() {
     let p = Project::with_items("42 the text\n");
     let run = p.run("run items.txt -- wf-fixture-worker env stdin --");
-    let id = p.latest().file_name().unwrap().to_str().unwrap().to_owned();
+    let id = p.run_id();
     run.code(0);
     for line in [
         "[42] WF_ITEM_ID=42".to_owned(),
@@ -312,7 +312,7 @@ fn a_dry_run_says_what_would_be_skipped_and_why() {
     p.run("run items.txt -- wf-fixture-worker do={}").code(1);
     let before = p.listing();
     let run = p.run("run items.txt --dry-run -- wf-fixture-worker do={}");
-    let id = p.latest().file_name().unwrap().to_str().unwrap().to_owned();
+    let id = p.run_id();
     run.code(0)
         .prints(&format!("done in run {}", &id[id.len() - 4..]))
         .prints("1 to work on")

@@ -3,7 +3,7 @@
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use wf_tests::processes::is_alive;
-use wf_tests::{Project, Running};
+use wf_tests::{Project, Running, lines};
 
 const DO: &str = "-- wf-fixture-worker do={}";
 
@@ -12,12 +12,11 @@ const ESCAPES: &str = "leak=leak-{id} orphan=orphan-{id} group=group-{id}";
 
 /// One item that is done, and `count` that hang with leaked, orphaned and regrouped descendants until `go` exists.
 fn hanging(p: &Project, count: u32) -> String {
-    let mut items = "done count=starts\n".to_owned();
-    for n in 0..count {
+    let hanging = lines(count, |n| {
         let escapes = ESCAPES.replace("{id}", &n.to_string());
-        items.push_str(&format!("i{n} count=starts {escapes} touch=up-{n} await=go\n"));
-    }
-    p.write("items.txt", items);
+        format!("i{n} count=starts {escapes} touch=up-{n} await=go\n")
+    });
+    p.write("items.txt", format!("done count=starts\n{hanging}"));
     format!("run items.txt -j{count} {DO}")
 }
 
@@ -36,9 +35,10 @@ fn finishes(p: &Project, command: &str, count: u32) {
     p.write("go", "");
     for n in 0..count {
         for left in ["leak", "orphan", "group"] {
-            let pid: i32 = p.read(format!("{left}-{n}")).parse().unwrap();
-            assert!(!is_alive(pid), "{left}-{n} ({pid}) survived");
-            std::fs::remove_file(p.path(format!("{left}-{n}"))).unwrap();
+            let file = format!("{left}-{n}");
+            let pid = p.read_pid(&file);
+            assert!(!is_alive(pid), "{file} ({pid}) survived");
+            std::fs::remove_file(p.path(file)).expect("it was just read");
         }
     }
     p.run(command).code(0).says(&format!("1 of {} already done in run ", count + 1));
@@ -53,9 +53,9 @@ fn finishes(p: &Project, command: &str, count: u32) {
 #[test]
 fn a_killed_supervisor_leaves_nothing_and_the_same_command_finishes() {
     let p = Project::new();
-    let (command, run) = start(&p, 4);
+    let (command, run) = start(&p, 10);
     run.kill_nine();
-    finishes(&p, &command, 4);
+    finishes(&p, &command, 10);
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn a_killed_warden_fails_its_attempt_and_leaves_nothing_of_it() {
         Project::with_items("a orphan=orphan leak=leak touch=up await=never\nb await=go out=b\nc out=c\n");
     let mut run = p.start(&format!("run items.txt -j2 {DO}"));
     run.wait_file("up");
-    let orphan: i32 = p.read("orphan").parse().unwrap();
+    let orphan = p.read_pid("orphan");
     let warden = run
         .wait_wardens(2)
         .into_iter()
@@ -95,7 +95,7 @@ fn a_killed_warden_fails_its_attempt_and_leaves_nothing_of_it() {
     let run = run.wait();
     run.code(1).prints("[b] b\n").prints("[c] c\n").says_in_one_line(&["[a]", "FAILED"]);
     assert_eq!(p.outcome("a"), "failed");
-    assert!(!is_alive(p.read("leak").parse().unwrap()));
+    assert!(!is_alive(p.read_pid("leak")));
 }
 
 /// Whether `pid` is below `ancestor`.
@@ -105,8 +105,7 @@ fn descends(pid: i32, ancestor: i32) -> bool {
 
 #[test]
 fn killed_wardens_do_not_stop_the_rest_of_the_batch() {
-    let p = Project::with_items("a touch=a hang\nb touch=b hang\nc\nd\n");
-    p.write("items.txt", "a touch=a hang\nb touch=b hang\nc out=c\nd out=d\n");
+    let p = Project::with_items("a touch=a hang\nb touch=b hang\nc out=c\nd out=d\n");
     let mut run = p.start(&format!("run items.txt -j2 {DO}"));
     run.wait_file("a").wait_file("b");
     for warden in run.wait_wardens(2) {
@@ -121,7 +120,7 @@ fn a_worker_that_is_killed_failed_and_names_the_signal() {
     let p = Project::with_items("a pid=pid leak=leak hang\n");
     let mut run = p.start(&format!("run items.txt {DO}"));
     run.wait_file("leak");
-    kill(Pid::from_raw(p.read("pid").parse().unwrap()), Signal::SIGKILL).unwrap();
+    kill(Pid::from_raw(p.read_pid("pid")), Signal::SIGKILL).unwrap();
     run.wait().code(1).says_in_one_line(&["[a] FAILED", "SIGKILL"]);
     assert_eq!(p.outcome("a"), "failed");
 }
@@ -141,8 +140,7 @@ fn death_by_every_signal_is_a_failure_that_names_it() {
         "SIGSEGV", "SIGABRT", "SIGFPE", "SIGILL", "SIGBUS", "SIGPIPE", "SIGTERM", "SIGINT", "SIGHUP",
         "SIGUSR1",
     ];
-    let items: String = signals.iter().map(|signal| format!("{signal} die={signal}\n")).collect();
-    let p = Project::with_items(&items);
+    let p = Project::with_items(&signals.map(|signal| format!("{signal} die={signal}\n")).concat());
     let run = p.run(&format!("run items.txt -j4 {DO}"));
     run.code(1);
     for signal in signals {
@@ -184,7 +182,7 @@ fn a_killed_run_is_shown_as_such_and_its_journal_stays_readable() {
 
 #[test]
 fn killed_again_and_again_every_item_is_done_in_the_end() {
-    let items: String = (0..6).map(|n| format!("i{n} count=starts need=go-{n} count=done\n")).collect();
+    let items = lines(6, |n| format!("i{n} count=starts need=go-{n} count=done\n"));
     let p = Project::with_items(&items);
     for n in 0..6 {
         p.write(&format!("go-{n}"), "");

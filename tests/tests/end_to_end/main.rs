@@ -1,6 +1,7 @@
 //! What `wf-supervisor` promises, tried with the real binaries.
 
 mod bounds;
+mod edges;
 mod happy_path;
 mod items;
 mod kills;

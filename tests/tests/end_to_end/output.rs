@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use wf_tests::{Project, Stdout};
+use wf_tests::{Project, Stdout, lines};
 
 const DO: &str = "-- wf-fixture-worker do={}";
 
@@ -78,7 +78,7 @@ fn colours_do_not_leak_into_a_neighbours_line() {
 
 #[test]
 fn lines_of_many_workers_never_interleave() {
-    let items: String = (0..5).map(|n| format!("i{n} flood=300000\n")).collect();
+    let items = lines(5, |n| format!("i{n} flood=300000\n"));
     let p = Project::with_items(&items);
     let run = p.run(&format!("run items.txt -j5 --progress none {DO}"));
     run.code(0);
@@ -172,7 +172,7 @@ fn quiet_says_less_and_verbose_says_where_settings_come_from() {
 
 #[test]
 fn a_reader_that_goes_away_does_not_end_the_run() {
-    let items: String = (0..5).map(|n| format!("i{n} flood=200000\n")).collect();
+    let items = lines(5, |n| format!("i{n} flood=200000\n"));
     for stdout in [Stdout::FirstLineOnly, Stdout::Closed] {
         let p = Project::with_items(&items);
         let run = p.supervisor(&format!("run items.txt -j2 {DO}")).stdout(stdout).run();
@@ -185,7 +185,7 @@ fn a_reader_that_goes_away_does_not_end_the_run() {
 
 #[test]
 fn a_reader_that_does_not_read_delays_no_item() {
-    let items: String = (0..4).map(|n| format!("i{n} flood=1000000 touch=done-{n}\n")).collect();
+    let items = lines(4, |n| format!("i{n} flood=1000000 touch=done-{n}\n"));
     let p = Project::with_items(&items);
     let mut run = p.supervisor(&format!("run items.txt -j2 {DO}")).stdout(Stdout::Unread).start();
     run.wait_for("the summary to be written", |_| p.has(".wf/runs/latest/summary.json").then_some(()));

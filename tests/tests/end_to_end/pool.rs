@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use wf_tests::Project;
+use wf_tests::{Project, lines};
 
 const DO: &str = "-- wf-fixture-worker do={}";
 
@@ -11,15 +11,12 @@ fn with_keys(items: &str, keys: usize) -> Project {
     let p = Project::with_items(items);
     let mut toml = String::new();
     for n in 1..=keys {
-        let file = p.new_path_outside("key");
-        wf_tests::fixture::write_private(&file, &format!("secret-number-{n}-abcdefghij")).unwrap();
-        let file = file.to_str().unwrap().to_owned();
-        write!(
+        let secret = p.key_file(&format!("secret-number-{n}-abcdefghij"));
+        // Writing to memory cannot fail.
+        let _ = writeln!(
             toml,
-            "[[keys]]\nname = \"k{n}\"\nprovider = \"gemini\"\nsecret = {{ file = {file:?} }}\nmax_in_flight = 1\n\
-             quota_group = \"g{n}\"\n"
-        )
-        .unwrap();
+            "[[keys]]\nname = \"k{n}\"\nprovider = \"gemini\"\nquota_group = \"g{n}\"\nmax_in_flight = 1\nsecret = {secret}"
+        );
     }
     p.write("wf.toml", toml);
     p
@@ -205,16 +202,11 @@ fn with_key_waits_for_a_key_before_it_starts_and_returns_it_at_the_end() {
 
 #[test]
 fn five_workers_on_two_keys_all_get_their_turn() {
-    let items: String = (0..5)
-        .map(|n| {
-            let call = "acquire=gemini/flash release=ok ";
-            format!(
-                "i{n} hello {} acquire=gemini/flash release=limited:1 {} finished=approved\n",
-                call.repeat(3),
-                call.repeat(2)
-            )
-        })
-        .collect();
+    let (before, after) =
+        ("acquire=gemini/flash release=ok ".repeat(3), "acquire=gemini/flash release=ok ".repeat(2));
+    let items = lines(5, |n| {
+        format!("i{n} hello {before} acquire=gemini/flash release=limited:1 {after} finished=approved\n")
+    });
     let p = with_keys(&items, 2);
     let run = p.run(&format!("run items.txt -j5 {DO}"));
     run.code(0);

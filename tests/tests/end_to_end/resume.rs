@@ -9,9 +9,8 @@ const COUNT: &str = "-- wf-fixture-worker count=starts --";
 fn what_is_done_is_skipped_and_one_line_says_so() {
     let p = Project::with_items("a\nb\nc\n");
     p.run(&format!("run items.txt {COUNT}")).code(0);
-    let first = p.latest();
+    let short = p.short_run_id();
     let run = p.run(&format!("run items.txt {COUNT}"));
-    let short = first.file_name().unwrap().to_str().unwrap().rsplit('-').next().unwrap().to_owned();
     run.code(0).says(&format!("3 of 3 already done in run {short}; --redo repeats them"));
     assert_eq!(p.sorted_lines("starts"), ["a 1", "b 1", "c 1"]);
     assert_eq!(p.outcome("a"), "skipped");
@@ -133,10 +132,9 @@ fn a_second_run_on_the_same_items_is_told_which_run_and_process_hold_them() {
     let p = Project::with_items("a count=starts touch=up await=go\nb count=starts\n");
     let mut first = p.start(&format!("run items.txt {DO}"));
     first.wait_file("up");
-    let id = p.latest().file_name().unwrap().to_str().unwrap().to_owned();
-    let short = id.rsplit('-').next().unwrap();
+    let short = p.short_run_id();
     let second = p.run(&format!("run items.txt {DO}"));
-    second.code(2).says_in_one_line(&["a", short, &first.pid().to_string()]);
+    second.code(2).says_in_one_line(&["a", &short, &first.pid().to_string()]);
     p.write("go", "");
     first.wait().code(0);
     assert_eq!(p.sorted_lines("starts"), ["a 1", "b 1"]);

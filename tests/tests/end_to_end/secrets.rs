@@ -1,7 +1,5 @@
 //! Keys never show up: not on the console, not in a file of the supervisor, not in the environment of anybody.
 
-use std::fmt::Write as _;
-
 use wf_tests::processes::{contains, environ, wardens};
 use wf_tests::{Finished, Project, files_below};
 
@@ -13,15 +11,11 @@ const ENV_KEY: &str = "env-Jd4sPf6gH1kL0aQz7xUe";
 /// A project with one key from a file and one from the variable `MY_KEY`.
 fn with_keys(items: &str) -> Project {
     let p = Project::with_items(items);
-    let file = p.new_path_outside("key");
-    wf_tests::fixture::write_private(&file, &format!("{FILE_KEY}\n")).unwrap();
-    let mut toml = String::new();
-    for (name, secret) in [
-        ("from-file", format!("{{ file = {:?} }}", file.to_str().unwrap())),
-        ("from-env", "{ env = \"MY_KEY\" }".into()),
-    ] {
-        write!(toml, "[[keys]]\nname = \"{name}\"\nprovider = \"gemini\"\nsecret = {secret}\n").unwrap();
-    }
+    let from_file = p.key_file(&format!("{FILE_KEY}\n"));
+    let key = |name: &str, secret: &str| {
+        format!("[[keys]]\nname = \"{name}\"\nprovider = \"gemini\"\nsecret = {secret}\n")
+    };
+    let toml = key("from-file", &from_file) + &key("from-env", "{ env = \"MY_KEY\" }");
     p.write("wf.toml", toml);
     p
 }
@@ -82,7 +76,7 @@ fn a_beginning_of_a_key_that_is_none_is_not_lost() {
     let p = with_keys(&format!("a raw={}\n", &FILE_KEY[..10]));
     let run = p.supervisor(&format!("run items.txt {DO}")).env("MY_KEY", ENV_KEY).run();
     assert_eq!(run.code(0).out(), format!("[a] {}\n", &FILE_KEY[..10]));
-    assert_eq!(p.log("a"), FILE_KEY[..10].as_bytes());
+    assert_eq!(p.log("a"), &FILE_KEY.as_bytes()[..10]);
 }
 
 #[test]
@@ -171,7 +165,7 @@ fn no_process_has_a_key_in_its_environment() {
         .env("GEMINI_API_KEY", "usual-Xy7Wv5Ut3Sr1Qp9On")
         .start();
     run.wait_file("a-pid").wait_file("b-up");
-    let mut everybody = vec![run.pid(), p.read("a-pid").parse().unwrap(), p.read("b-leak").parse().unwrap()];
+    let mut everybody = vec![run.pid(), p.read_pid("a-pid"), p.read_pid("b-leak")];
     everybody.extend(run.wait_wardens(2).iter().map(|warden| warden.pid));
     for pid in everybody {
         let environ = environ(pid);

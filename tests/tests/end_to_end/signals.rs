@@ -171,7 +171,7 @@ fn the_workers_stop_and_go_on_with_the_supervisor_and_no_watchdog_counts_the_tim
     let p = Project::with_items("a pid=pid touch=a await=go out=done\n");
     let mut run = p.start(&format!("run items.txt --timeout 2s --idle-timeout 2s {DO}"));
     run.wait_file("a");
-    let worker: i32 = p.read("pid").parse().unwrap();
+    let worker = p.read_pid("pid");
     run.signal(Signal::SIGTSTP);
     wait_until("supervisor and worker to stop", || {
         (is_stopped(worker) && is_stopped(run.pid())).then_some(())

@@ -68,7 +68,7 @@ fn ctrl_z_stops_everybody_and_fg_goes_on() {
     let run =
         p.supervisor(&format!("run items.txt {DO}")).on_terminal(&terminal).env("TERM", "xterm").start();
     terminal.wait_shown("up");
-    let worker: i32 = p.read("pid").parse().unwrap();
+    let worker = p.read_pid("pid");
     // A session leader whose group is orphaned is not stopped by the terminal, so the signal is sent as a shell's.
     run.signal(nix::sys::signal::Signal::SIGSTOP);
     wait_until("the supervisor to stop", || is_stopped(run.pid()).then_some(()));

@@ -4,12 +4,6 @@ use wf_tests::Project;
 
 const DO: &str = "-- wf-fixture-worker do={}";
 
-/// The last part of a run's id.
-fn short(p: &Project) -> String {
-    let latest = p.latest();
-    latest.file_name().unwrap().to_str().unwrap().rsplit('-').next().unwrap().to_owned()
-}
-
 #[test]
 fn without_a_run_there_is_nothing_to_show_and_nothing_is_written() {
     let p = Project::new();
@@ -25,10 +19,10 @@ fn without_a_run_there_is_nothing_to_show_and_nothing_is_written() {
 fn runs_are_listed_newest_first_with_counts_overhead_and_state() {
     let p = Project::with_items("a out=x\nb need=mended\n");
     p.run(&format!("run items.txt {DO}")).code(1);
-    let first = short(&p);
+    let first = p.short_run_id();
     p.write("mended", "");
     p.run(&format!("run items.txt {DO}")).code(0);
-    let second = short(&p);
+    let second = p.short_run_id();
     let list = p.run("list").code(0).out();
     let position = |words: &str| list.find(words).unwrap_or_else(|| panic!("no {words} in\n{list}"));
     assert!(position(&second) < position(&first), "{list}");
@@ -49,8 +43,8 @@ fn runs_are_listed_newest_first_with_counts_overhead_and_state() {
 fn a_run_is_shown_by_its_id_its_end_or_as_the_latest() {
     let p = Project::with_items("a out=x\nb exit=4\n");
     p.run(&format!("run items.txt {DO}")).code(1);
-    let id = p.latest().file_name().unwrap().to_str().unwrap().to_owned();
-    for words in ["show".to_owned(), format!("show {id}"), format!("show {}", short(&p))] {
+    let id = p.run_id();
+    for words in ["show".to_owned(), format!("show {id}"), format!("show {}", p.short_run_id())] {
         p.run(&words)
             .code(0)
             .prints(&id)
@@ -99,7 +93,7 @@ fn an_items_log_is_printed_as_it_is() {
     p.run(&format!("run items.txt {DO}")).code(0);
     let run = p.run("logs a");
     assert_eq!(run.code(0).stdout, p.log("a"));
-    p.run(&format!("logs a --run {}", short(&p))).code(0).prints("two");
+    p.run(&format!("logs a --run {}", p.short_run_id())).code(0).prints("two");
     p.run("logs nobody").code(2).says("nobody");
 }
 
@@ -140,7 +134,7 @@ fn clean_deletes_old_runs_and_never_what_marks_items_as_done() {
     p.run("clean --older-than 1h").code(0);
     assert_eq!(p.runs().len(), 4, "none is that old");
     p.run("clean --keep 1").code(0);
-    assert_eq!(p.runs(), [last.clone()]);
+    assert_eq!(p.runs(), std::slice::from_ref(&last));
     assert_eq!(p.latest(), last);
     p.write("items.txt", "a count=starts\nb1 count=starts\n");
     p.run(&format!("run items.txt {DO}")).code(0).says("2 of 2 already done");

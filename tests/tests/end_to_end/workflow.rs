@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use wf_tests::mock::MockProvider;
-use wf_tests::{Project, Running};
+use wf_tests::{Project, Running, lines};
 
 /// Writes an issue that is approved by its `reviews`-th review.
 fn issue(p: &Project, id: &str, reviews: u32) {
@@ -22,14 +22,17 @@ fn issue(p: &Project, id: &str, reviews: u32) {
 /// A project with an issue per number, each approved by so many reviews, and the list of them.
 fn project(reviews: &[u32]) -> Project {
     let p = Project::new();
-    let mut items = String::new();
-    for (n, reviews) in reviews.iter().enumerate() {
-        let id = (41 + n).to_string();
-        issue(&p, &id, *reviews);
-        items.push_str(&format!("{id}\n"));
+    for (n, reviews) in (0..).zip(reviews) {
+        issue(&p, &number(n), *reviews);
     }
-    p.write("items.txt", items);
+    let count = u32::try_from(reviews.len()).expect("a test has few items");
+    p.write("items.txt", lines(count, |n| format!("{}\n", number(n))));
     p
+}
+
+/// The id of the n-th issue.
+fn number(n: u32) -> String {
+    (41 + n).to_string()
 }
 
 fn prompts_paid_twice(mock: &MockProvider) -> u64 {
@@ -432,16 +435,15 @@ fn the_output_is_committed_when_that_is_asked_for_and_gits_words_are_prefixed() 
 }
 
 #[test]
-fn a_failed_call_is_told_plainly_where_the_request_itself_is_refused() {
-    // An address at which nobody is at home: the network's fault, so the item is resumed, not failed.
+fn a_provider_that_cannot_be_reached_interrupts_and_fails_nothing() {
+    // An address at which nobody is at home.
     let p = project(&[1]);
-    let file = p.new_path_outside("key");
-    wf_tests::fixture::write_private(&file, "a-key-for-nobody-0123456789").unwrap();
+    let secret = p.key_file("a-key-for-nobody-0123456789");
     p.write(
         "wf.toml",
         format!(
-            "[providers.gemini]\nbase_url = \"http://127.0.0.1:1\"\n[[keys]]\nname = \"k\"\nprovider = \"gemini\"\nsecret = {{ file = {:?} }}\n",
-            file.to_str().unwrap()
+            "[providers.gemini]\nbase_url = \"http://127.0.0.1:1\"\n[[keys]]\nname = \"k\"\nprovider = \"gemini\"\n\
+             secret = {secret}\n"
         ),
     );
     let run = p.run("run items.txt");
@@ -462,4 +464,74 @@ fn leftovers_of_a_killed_worker_go_at_the_next_start() {
         Path::read_dir(&p.path("docs/lld")).unwrap().flatten().map(|entry| entry.file_name()).collect();
     assert_eq!(names, ["LLD-41.md"], "only whole outputs");
     mock.stop();
+}
+
+#[test]
+fn an_id_that_begins_with_the_prefix_is_not_given_it_twice() {
+    let p = Project::new();
+    issue(&p, "LLD-7", 1);
+    let run = p.run("run --item LLD-7 --mock");
+    run.code(0).prints("[LLD-7] >>> Executing: N1_draft");
+    assert!(!run.out().contains("[LLD-LLD"), "{run}");
+    assert!(p.has(".wf/runs/latest/LLD-7.log"));
+}
+
+#[test]
+fn all_takes_what_has_no_output_yet_and_says_in_one_line_when_there_is_none() {
+    let p = project(&[1, 2]);
+    p.run("run --all --mock -j2").code(0);
+    assert_eq!(p.summary()["counts"]["approved"], 2);
+    issue(&p, "50", 1);
+    p.run("run --all --mock").code(0);
+    assert_eq!(p.outcome("50"), "approved");
+    let run = p.run("run --all --mock");
+    run.code(0);
+    assert_eq!(run.err().lines().count() + run.out().lines().count(), 1, "{run}");
+}
+
+#[test]
+fn keys_are_checked_with_one_harmless_request_each() {
+    let p = Project::new();
+    let mock = MockProvider::start(&p, "--profile instant --keys 3 --revoke mock-b");
+    mock.configure(&p, 3, "");
+    let run = p.run("keys --check --json");
+    run.code(1);
+    let text = run.out();
+    assert!(text.contains("mock-a") && text.contains("mock-b"), "{run}");
+    for (_, secret, _) in &mock.keys {
+        run.never_says(secret);
+    }
+    let counters = mock.counters();
+    assert_eq!(counters["key_checks"], 3, "{counters}");
+    assert_eq!(counters["total"]["ok"], 0, "a check costs nothing: {counters}");
+    mock.stop();
+}
+
+#[test]
+fn no_key_of_a_real_run_is_in_any_file() {
+    let p = project(&[2]);
+    let mock = MockProvider::start(&p, "--profile instant");
+    mock.configure(&p, 2, "");
+    let run = p.supervisor("run items.txt -vv").env("WF_LOG", "trace").run();
+    run.code(0);
+    for (_, secret, _) in &mock.keys {
+        run.never_says(secret);
+        p.assert_nowhere_in_state(secret.as_bytes());
+    }
+    mock.stop();
+}
+
+#[test]
+fn the_issue_workflow_drafts_issues_from_briefs() {
+    let p = Project::new();
+    p.write(
+        "briefs/17.md",
+        "# Export as CSV\n\n<!-- mock: approve@1 -->\n\n- A button that downloads the table as a file\n",
+    );
+    let run = p.run("run --item 17 -w issue --mock");
+    run.code(0).prints("[ISSUE-17] >>> Executing: N1_draft (iteration 1 of 5)\n");
+    let output = p.read(".wf/mock/issues/17.md");
+    for heading in ["User Story", "Acceptance Criteria", "Definition of Done"] {
+        assert!(output.contains(heading), "{heading} is missing in\n{output}");
+    }
 }
