@@ -219,11 +219,13 @@ async fn attend(
     attempt: AttemptId,
     job: String,
 ) -> Result<(), Refusal> {
+    // Before there is a line on which anything else could be said: the welcome is the first message, whatever came along
+    // with the hello.
+    if !welcome(stream, job).await {
+        return Ok(());
+    }
     let (messages, unread) = mpsc::channel(UNREAD);
     let (alive, cut) = oneshot::channel();
-    // In the queue before anything else can be: the welcome is the first message.
-    let welcome = messages.try_send(ToWorker::Welcome { version: VERSION, job });
-    debug_assert!(welcome.is_ok(), "a new queue has room");
     desk.lines.borrow_mut().insert(attempt, Line { messages, _alive: alive });
     // A send fails only when the run is over, and with it everything here.
     let _ = desk.events.send(Event::Connected { attempt }).await;
@@ -235,6 +237,15 @@ async fn attend(
     desk.lines.borrow_mut().remove(&attempt);
     let _ = desk.events.send(Event::Disconnected { attempt }).await;
     result
+}
+
+/// Answers the hello; `false` when the worker is gone or does not read.
+async fn welcome(mut stream: &Stream, job: String) -> bool {
+    let Ok(frame) = encode(&ToWorker::Welcome { version: VERSION, job }) else {
+        log::error!("a job does not fit into a frame");
+        return false;
+    };
+    matches!(tokio::time::timeout(HELLO_TIMEOUT, stream.write_all(&frame)).await, Ok(Ok(())))
 }
 
 /// Takes in messages until the connection ends.
