@@ -1,5 +1,7 @@
 //! Tasks of the project: `cargo xtask ci | tidy | demo | bench`.
 
+#[cfg(target_os = "linux")]
+mod bench;
 mod ci;
 mod demo;
 mod tidy;
@@ -26,6 +28,12 @@ enum Task {
     Tidy,
     /// Ten example issues through the `lld` workflow on the embedded mock provider
     Demo,
+    /// Measure against other programs, and write docs/benchmarks.md
+    #[cfg(target_os = "linux")]
+    Bench(bench::Args),
+    #[cfg(target_os = "linux")]
+    #[command(subcommand, hide = true)]
+    BenchActor(bench::actor::Part),
 }
 
 fn main() -> ExitCode {
@@ -33,6 +41,10 @@ fn main() -> ExitCode {
         Task::Ci => ci::run(),
         Task::Tidy => tidy::run(),
         Task::Demo => demo::run(),
+        #[cfg(target_os = "linux")]
+        Task::Bench(args) => bench::run(&args),
+        #[cfg(target_os = "linux")]
+        Task::BenchActor(part) => bench::actor::play(&part),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -64,6 +76,13 @@ fn target_dir() -> PathBuf {
 fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
+    // Set by the cargo that runs us. Build scripts that ask for them would run anew, and half of the tree after them.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&*name);
+        }
+    }
     command
 }
 
