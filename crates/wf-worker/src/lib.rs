@@ -24,6 +24,7 @@ mod llm;
 mod markdown;
 mod output;
 mod prompts;
+mod proxy;
 mod run;
 mod session;
 mod settings;
@@ -31,4 +32,6 @@ mod stop;
 #[cfg(test)]
 mod testing;
 
+pub use http::agent;
 pub use life::main;
+pub use proxy::{DIRECT, Route};

@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 
 use wf_core::credentials::QuotaLimits;
 use wf_providers::Dialect;
+use wf_worker::DIRECT;
+use wf_worker::job::Network;
 
 use super::document::{SECRETS_ELSEWHERE, Source, Table, Value, nearest};
+use super::is_loopback;
 #[cfg(test)]
 use super::key_table::{KEY, SECRET};
 use super::key_table::{key, plain_name};
@@ -37,7 +40,7 @@ const RUN: &[&str] = &[
     "pass_env",
     "max_log",
 ];
-const PROVIDER: &[&str] = &["kind", "base_url"];
+const PROVIDER: &[&str] = &["kind", "base_url", "stream", "stall_timeout", "proxy", "allow_http"];
 const LIMITS: &[&str] = &["rpm", "tpm", "rpd"];
 const QUOTA: &[&str] = &["rpm", "tpm", "rpd", "models"];
 const WORKFLOW: &[&str] =
@@ -79,6 +82,8 @@ pub struct ProviderTable {
     pub kind: Option<Dialect>,
     /// Scheme, host and path prefix, without a trailing slash.
     pub base_url: Option<String>,
+    /// How calls travel.
+    pub network: Network,
 }
 
 /// A `drafter` or `reviewer`.
@@ -211,13 +216,40 @@ fn provider(name: &str, table: &Table<'_>) -> Result<ProviderTable, Trouble> {
         return Err(table.refuse("kind is missing: gemini, anthropic or openai (any compatible server)"));
     }
     let base_url = match table.string("base_url")? {
-        Some(url) => Some(base_url(url).map_err(|why| table.refuse_key("base_url", &why))?),
+        Some(url) => Some(address(url).map_err(|why| table.refuse_key("base_url", &why))?),
         None => None,
     };
-    Ok(ProviderTable { kind, base_url })
+    let is_bare = |url: &String| url.strip_prefix("http://").is_some_and(|rest| !is_loopback(rest));
+    if base_url.as_ref().is_some_and(is_bare) && table.boolean("allow_http")? != Some(true) {
+        return Err(table.refuse_key(
+            "base_url",
+            "keys and documents would travel without encryption: write https://, or set allow_http = true",
+        ));
+    }
+    Ok(ProviderTable { kind, base_url, network: network(table)? })
 }
 
-fn base_url(url: &str) -> Result<String, String> {
+fn network(table: &Table<'_>) -> Result<Network, Trouble> {
+    let default = Network::default();
+    let refuse = |key: &str, why: &str| table.refuse_key(key, why);
+    let stall_ms = match table.string("stall_timeout")? {
+        None => default.stall_ms,
+        Some("off") => None,
+        Some(text) => match crate::duration::parse(text) {
+            Ok(limit) if !limit.is_zero() => Some(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
+            Ok(_) => return Err(refuse("stall_timeout", "it is zero; \"off\" takes the bound away")),
+            Err(why) => return Err(refuse("stall_timeout", &why.to_string())),
+        },
+    };
+    let proxy = match table.string("proxy")? {
+        Some(DIRECT) => Some(DIRECT.to_owned()),
+        Some(url) => Some(address(url).map_err(|why| refuse("proxy", &why))?),
+        None => None,
+    };
+    Ok(Network { stream: table.boolean("stream")?.unwrap_or(default.stream), stall_ms, proxy })
+}
+
+fn address(url: &str) -> Result<String, String> {
     let rest = url
         .strip_prefix("https://")
         .or_else(|| url.strip_prefix("http://"))

@@ -63,7 +63,7 @@ fn unknown_keys() {
     [run]⏎xyz = 3
         wf.toml:2: unknown key run.xyz: known are parallel, max_parallel, workflow, timeout, idle_timeout, run_timeout, max_wait, grace, call_timeout, max_retries, item_retries, max_fail, budget_tokens, output, progress, joblog, with_key, pass_env, max_log
     [providers.gemini]⏎url = "https://x"
-        wf.toml:2: unknown key providers.gemini.url: known are kind, base_url
+        wf.toml:2: unknown key providers.gemini.url: known are kind, base_url, stream, stall_timeout, proxy, allow_http
     [[keys]]⏎name = "a"⏎providr = "gemini"
         wf.toml:3: unknown key keys.providr: did you mean "provider"?
     [quota.a]⏎rpn = 3
