@@ -107,7 +107,9 @@ def with_genai():
     check("genai limited", (limited.code, limited.status) == (429, "RESOURCE_EXHAUSTED"), limited)
     details = limited.details["error"]["details"]
     check("genai retry", any(detail["@type"].endswith("RetryInfo") for detail in details), details)
-    refused = raises(errors.ClientError, lambda: client("nobody").models.generate_content(**asked))
+    # A client that nobody holds closes itself in the middle of its call.
+    stranger = client("nobody")
+    refused = raises(errors.ClientError, lambda: stranger.models.generate_content(**asked))
     check("genai bad key", refused.code == 400 and "API key not valid" in refused.message, refused)
     control(next=["error-inside"])
     broken = raises(errors.APIError, lambda: list(good.models.generate_content_stream(**asked)))

@@ -209,7 +209,7 @@ type Reply = Response<ReplyBody<Box<dyn FnMut() + Send>>>;
 async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<Reply> {
     let (head, body) = request.into_parts();
     let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let route = route(head.method.as_str(), head.uri.path(), header("authorization").is_some());
+    let route = route(head.method.as_str(), head.uri.path(), |name| header(name).is_some());
     let address = head.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
     let secret = |dialect: Dialect| dialect.secret(header, head.uri.query().unwrap_or_default());
     let body = match timeout(BODY_TIME, Limited::new(body, LARGEST_BODY_BYTES).collect()).await {

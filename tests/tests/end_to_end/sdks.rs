@@ -42,7 +42,7 @@ fn the_official_sdks_talk_to_the_mock_without_complaint() {
     assert_eq!(out, "anthropic: ok\nopenai: ok\ngenai: ok\n");
     let counters = mock.counters();
     assert_eq!(counters["not_understood"], 0);
-    assert_eq!(counters["total"]["ok"], 7, "four whole answers and three streams were delivered: {counters}");
+    assert_eq!(counters["total"]["ok"], 7, "three whole answers and four streams were delivered: {counters}");
     mock.stop();
 }
 

@@ -150,17 +150,18 @@ impl Encoded {
     }
 }
 
-/// Finds out what a request line asks for.
-pub fn route(method: &str, path: &str, has_bearer: bool) -> Route {
-    let is_models = |path: &str| matches!(path, "/v1/models" | "/v1beta/models");
+/// Finds out what a request line asks for. The lists of models of all three have one address in common; there a header
+/// tells whose is meant.
+pub fn route(method: &str, path: &str, has: impl Fn(&str) -> bool) -> Route {
     match (method, path) {
         ("GET", "/__mock/counters") => Route::Counters,
         ("POST", "/__mock/control") => Route::Control,
         ("POST", "/v1/messages") => Route::Generate(Dialect::Anthropic, None),
         ("POST", "/v1/chat/completions") => Route::Generate(Dialect::OpenAi, None),
         ("GET", "/v1beta/models") => Route::Models(Dialect::Gemini),
-        ("GET", path) if is_models(path) && has_bearer => Route::Models(Dialect::OpenAi),
-        ("GET", path) if is_models(path) => Route::Models(Dialect::Anthropic),
+        ("GET", "/v1/models") if has("x-goog-api-key") => Route::Models(Dialect::Gemini),
+        ("GET", "/v1/models") if has("anthropic-version") => Route::Models(Dialect::Anthropic),
+        ("GET", "/v1/models") => Route::Models(Dialect::OpenAi),
         ("POST", path) => {
             let model = path.strip_prefix("/v1beta/models/").or_else(|| path.strip_prefix("/v1/models/"));
             match model.and_then(|rest| rest.split_once(':')) {
@@ -179,11 +180,13 @@ pub fn route(method: &str, path: &str, has_bearer: bool) -> Route {
 impl Dialect {
     /// The key in a request: `header` looks a header up, `query` is the part after the question mark.
     pub fn secret(self, header: impl Fn(&str) -> Option<String>, query: &str) -> Option<String> {
+        let bearer = || header("authorization")?.strip_prefix("Bearer ").map(str::to_owned);
         match self {
             Dialect::Gemini => header("x-goog-api-key")
                 .or_else(|| query.split('&').find_map(|pair| pair.strip_prefix("key=")).map(str::to_owned)),
-            Dialect::Anthropic => header("x-api-key"),
-            Dialect::OpenAi => header("authorization")?.strip_prefix("Bearer ").map(str::to_owned),
+            // The documentation names the first; recent SDKs of Anthropic's send the second.
+            Dialect::Anthropic => header("x-api-key").or_else(bearer),
+            Dialect::OpenAi => bearer(),
         }
     }
 

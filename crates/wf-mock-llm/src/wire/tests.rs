@@ -37,7 +37,9 @@ fn requests_of_the_client_s_side_are_understood() {
         let request = build_request(theirs, "http://h", "mock-1", "the-key", &prompt, delivery);
         let address = request.url.strip_prefix("http://h").unwrap();
         let path = address.split('?').next().unwrap();
-        let Route::Generate(dialect, model) = route(request.method, path, false) else { panic!("{path}") };
+        let Route::Generate(dialect, model) = route(request.method, path, |_| false) else {
+            panic!("{path}")
+        };
         assert_eq!(dialect, ours);
         let header = |name: &str| {
             request.headers.iter().find(|(have, _)| *have == name).map(|(_, value)| value.clone())
@@ -211,14 +213,19 @@ fn paths_lead_where_they_should() {
         ("POST", "/v1/messages", Route::Generate(Dialect::Anthropic, None)),
         ("GET", "/v1/messages", Route::Unknown),
         ("GET", "/v1beta/models", Route::Models(Dialect::Gemini)),
-        ("GET", "/v1/models", Route::Models(Dialect::Anthropic)),
+        ("GET", "/v1/models", Route::Models(Dialect::OpenAi)),
         ("GET", "/__mock/counters", Route::Counters),
         ("POST", "/__mock/control", Route::Control),
         ("GET", "/", Route::Unknown),
     ] {
-        assert_eq!(route(method, path, false), want, "{method} {path}");
+        assert_eq!(route(method, path, |_| false), want, "{method} {path}");
     }
-    assert_eq!(route("GET", "/v1/models", true), Route::Models(Dialect::OpenAi));
+    for (header, dialect) in [("anthropic-version", Dialect::Anthropic), ("x-goog-api-key", Dialect::Gemini)]
+    {
+        assert_eq!(route("GET", "/v1/models", |name| name == header), Route::Models(dialect));
+    }
+    let bearer = |name: &str| (name == "authorization").then(|| "Bearer the-key".to_owned());
+    assert_eq!(Dialect::Anthropic.secret(bearer, "").as_deref(), Some("the-key"));
 }
 
 #[test]

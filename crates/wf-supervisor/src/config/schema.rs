@@ -243,6 +243,12 @@ fn network(table: &Table<'_>) -> Result<Network, Trouble> {
     };
     let proxy = match table.string("proxy")? {
         Some(DIRECT) => Some(DIRECT.to_owned()),
+        Some(url) if url.contains('@') => {
+            return Err(refuse(
+                "proxy",
+                "a proxy's name and password stand in the variable HTTPS_PROXY, not here",
+            ));
+        }
         Some(url) => Some(address(url).map_err(|why| refuse("proxy", &why))?),
         None => None,
     };

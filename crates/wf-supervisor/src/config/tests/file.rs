@@ -201,7 +201,7 @@ fn wrong_values() {
     [providers.gemini]⏎proxy = "proxy:3128"
         wf.toml:2: providers.gemini.proxy: an address begins with https:// or http://
     [providers.gemini]⏎proxy = "http://me:secret@proxy:3128"
-        wf.toml:2: providers.gemini.proxy: an address may not carry a name or password; in [[keys]] write secret = { env = "NAME" }, { file = "PATH" } or { command = ["PROGRAM", "ARG"] }
+        wf.toml:2: providers.gemini.proxy: a proxy's name and password stand in the variable HTTPS_PROXY, not here
     [quota.a]⏎rpm = 0
         wf.toml:2: quota.a.rpm must be a whole number from 1
     [quota.a]⏎rpm = -1
