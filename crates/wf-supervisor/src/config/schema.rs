@@ -238,7 +238,7 @@ fn network(table: &Table<'_>) -> Result<Network, Trouble> {
         Some(text) => match crate::duration::parse(text) {
             Ok(limit) if !limit.is_zero() => Some(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
             Ok(_) => return Err(refuse("stall_timeout", "it is zero; \"off\" takes the bound away")),
-            Err(why) => return Err(refuse("stall_timeout", &why.to_string())),
+            Err(why) => return Err(refuse("stall_timeout", &why)),
         },
     };
     let proxy = match table.string("proxy")? {
