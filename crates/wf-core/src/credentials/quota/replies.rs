@@ -7,7 +7,7 @@ use super::super::day::DAY;
 use super::super::dice::Dice;
 use super::super::retry::LONGEST_HINT;
 use super::super::types::{Dimension, QuotaHint};
-use super::{Block, Quota, Ticket};
+use super::{Block, MOST_PATIENCE, Quota, Ticket};
 use crate::Time;
 
 /// Without a hint a block lasts this long, twice as long after each further refusal, and never longer than a minute: the
@@ -85,6 +85,9 @@ impl Quota {
         dice: &mut Dice,
         now: Time,
     ) -> Blocked {
+        self.accepted.settle(ticket.granted, 1, 0);
+        self.accepted_tokens.settle(ticket.granted, ticket.tokens, 0);
+        self.refusal_took = self.refusal_took.max(now.since(ticket.granted)).min(MOST_PATIENCE);
         if ticket.epoch != self.epoch {
             return Blocked::Straggler;
         }
@@ -108,7 +111,7 @@ impl Quota {
         let until = until.max(before);
         self.block = Some(Block { until, dimension: refusal.dimension, probe_at, probing: None });
         self.epoch = self.epoch.wrapping_add(1);
-        self.ramp = Some(1);
+        (self.ramp, self.resumed, self.fresh_in_flight) = (Some(1), None, 0);
         if let Some(bucket) = &mut self.requests {
             bucket.hold_until(until);
         }

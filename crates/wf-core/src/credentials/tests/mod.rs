@@ -4,6 +4,8 @@ mod hostile;
 mod leases;
 mod observer;
 mod plan;
+mod provider;
+mod quota;
 mod quotas;
 mod refusals;
 mod restart;
