@@ -1,9 +1,10 @@
 //! The limits of one quota group for one model: pacing, blocks, the day, and the ramp after a block.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::bucket::{Gcra, Rate, TokenBucket};
-use super::day::Day;
+use super::day::{DAY, Day};
 use super::limit::Limit;
 use super::meter::Meter;
 use super::retry::LONGEST_HINT;
@@ -12,7 +13,7 @@ use crate::Time;
 
 mod replies;
 
-use replies::DAY_PROBE;
+use replies::{BARRED, DAY_PROBE};
 pub(super) use replies::{Blocked, Refusal};
 
 /// Calls at once in a group whose limits nobody told, until they are answered.
@@ -85,12 +86,15 @@ pub(super) struct Quota {
     epoch: u32,
     /// Refusals in a row that gave no hint.
     bare: u32,
+    /// Probes in a row that found the day still used up.
+    day_probes: u32,
     ramp: Option<u32>,
     /// When the first call after the latest block went out.
     resumed: Option<Time>,
     /// How long refusals take: whoever is not refused by three times as long will be answered.
     refusal_took: Duration,
-    barred: bool,
+    /// The provider gives this group nothing of this model; looked at again then.
+    barred_until: Option<Time>,
     in_flight: u32,
     /// Of those, calls granted since the latest block.
     fresh_in_flight: u32,
@@ -101,20 +105,21 @@ pub(super) struct Quota {
 
 impl Quota {
     /// A quota nothing has been asked of yet; every bucket counts as just drained.
-    pub(super) fn new(limits: QuotaLimits, day_ends: Time, now: Time) -> Quota {
+    pub(super) fn new(limits: QuotaLimits, midnights: Arc<[Time]>, now: Time) -> Quota {
         let mut quota = Quota {
             requests_limit: Limit::configured(limits.rpm),
             tokens_limit: Limit::configured(limits.tpm),
             requests: None,
             tokens: None,
-            day: Day::new(limits.rpd, day_ends),
+            day: Day::new(limits.rpd, midnights, now),
             block: None,
             epoch: 0,
             bare: 0,
+            day_probes: 0,
             ramp: limits.rpm.is_none().then_some(UNKNOWN_START),
             resumed: None,
             refusal_took: Duration::ZERO,
-            barred: false,
+            barred_until: None,
             in_flight: 0,
             fresh_in_flight: 0,
             tokens_in_flight: 0,
@@ -170,8 +175,18 @@ impl Quota {
         Some((self.tokens_limit.expected()?, self.tokens.as_ref()?.left(now)))
     }
 
-    pub(super) fn is_barred(&self) -> bool {
-        self.barred
+    pub(super) fn is_barred(&self, now: Time) -> bool {
+        self.barred_until.is_some_and(|until| now < until)
+    }
+
+    /// Somebody started a run that can do nothing without: it may be tried.
+    pub(super) fn unbar(&mut self) {
+        self.barred_until = None;
+    }
+
+    /// Whether requests are paced by a limit that the operator or the provider told.
+    pub(super) fn is_told(&self) -> bool {
+        self.requests_limit.told().is_some()
     }
 
     pub(super) fn epoch(&self) -> u32 {
@@ -179,7 +194,7 @@ impl Quota {
     }
 
     pub(super) fn gate(&self, need: Need, now: Time) -> QuotaGate {
-        if self.barred {
+        if self.is_barred(now) {
             return QuotaGate::Barred;
         }
         if let Some(block) = self.block.as_ref().filter(|b| now < b.until) {
@@ -281,6 +296,7 @@ impl Quota {
         if probe {
             // The proof that lets a block end early.
             self.block = None;
+            self.day_probes = 0;
             self.day.restart();
         }
         for hint in hints {
@@ -289,16 +305,12 @@ impl Quota {
         self.retune(now);
     }
 
-    /// The provider's day ends then, as the shell's calendar says.
-    pub(super) fn set_day_end(&mut self, ends: Time, now: Time) {
-        self.day.set_end(ends, now);
-    }
-
     /// What the next run should know: the block's rest and dimension, the day's count and rest, and learned rates.
     pub(super) fn facts(&self, now: Time) -> Facts {
         let block = self.block.as_ref().filter(|b| now < b.until);
         Facts {
             blocked_for: block.map(|b| b.until.since(now)),
+            barred_for: self.barred_until.filter(|until| now < *until).map(|until| until.since(now)),
             dimension: block.and_then(|b| b.dimension),
             day_count: self.day.count(now),
             day_left: self.day.ends(now).since(now),
@@ -316,6 +328,8 @@ impl Quota {
             self.tokens_limit.restore(tpm);
         }
         self.retune(now);
+        self.barred_until = facts.barred_for.map(|rest| now + rest.min(BARRED));
+        self.day.go_on_until(now + facts.day_left.min(DAY));
         self.day.at_least(facts.day_count);
         if let Some(rest) = facts.blocked_for.filter(|rest| !rest.is_zero()) {
             let until = now + rest.min(LONGEST_HINT);
@@ -342,6 +356,7 @@ impl Quota {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Facts {
     pub(super) blocked_for: Option<Duration>,
+    pub(super) barred_for: Option<Duration>,
     pub(super) dimension: Option<Dimension>,
     pub(super) day_count: u64,
     pub(super) day_left: Duration,
@@ -352,6 +367,6 @@ pub(super) struct Facts {
 impl Facts {
     pub(super) fn is_worth_keeping(&self) -> bool {
         let is_learned = self.learned_rpm.is_some() || self.learned_tpm.is_some();
-        self.blocked_for.is_some() || self.day_count > 0 || is_learned
+        self.blocked_for.is_some() || self.barred_for.is_some() || self.day_count > 0 || is_learned
     }
 }

@@ -81,6 +81,8 @@ fn limited(retry_after: Option<u64>) -> CallOutcome {
         dimension: Some(Dimension::RequestsPerMinute),
         retry_after: retry_after.map(secs),
         limit: None,
+        slow_down: false,
+        hints: Vec::new(),
     }
 }
 

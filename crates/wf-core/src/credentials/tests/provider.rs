@@ -95,7 +95,13 @@ impl Truth {
         let dimension = Dimension::RequestsPerMinute;
         if !fits {
             let retry_after = self.manners.tells_wait.then_some(wait);
-            return CallOutcome::Limited { dimension: Some(dimension), retry_after, limit: None };
+            return CallOutcome::Limited {
+                dimension: Some(dimension),
+                retry_after,
+                limit: None,
+                slow_down: false,
+                hints: Vec::new(),
+            };
         }
         let hint = QuotaHint {
             dimension,

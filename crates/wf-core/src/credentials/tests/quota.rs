@@ -41,6 +41,10 @@ enum Case {
     Unknown,
     RevokedKey,
     ExhaustedDay,
+    /// Limits are unknown, and so is it that keys share them.
+    Ungrouped,
+    /// Limits are unknown, and every key has one of its own.
+    Alone,
 }
 
 const CASES: [Case; 6] =
@@ -52,7 +56,7 @@ impl Case {
             Case::Known | Case::RevokedKey | Case::ExhaustedDay => Some(LIMIT),
             Case::TooHigh => Some(LIMIT * 5 / 4),
             Case::TooLow => Some(LIMIT * 3 / 4),
-            Case::Unknown => None,
+            Case::Unknown | Case::Ungrouped | Case::Alone => None,
         }
     }
 
@@ -62,10 +66,18 @@ impl Case {
         groups * self.told().unwrap_or(LIMIT).min(LIMIT)
     }
 
+    /// The quota behind a key.
+    fn truth_of(self, key: KeyIndex) -> usize {
+        let key = usize::from(key.0);
+        if self == Case::Alone { key } else { key % GROUPS }
+    }
+
     fn spec(self) -> PoolSpec {
         let mut spec = PoolSpec::default();
         for k in 0..KEYS {
-            spec.keys.push(key(&format!("k{k}"), Some(&format!("g{}", k % GROUPS)), None));
+            let group = format!("g{}", k % GROUPS);
+            let group = Some(group.as_str()).filter(|_| !matches!(self, Case::Ungrouped | Case::Alone));
+            spec.keys.push(key(&format!("k{k}"), group, None));
         }
         for g in 0..GROUPS {
             let limits = QuotaLimits { rpm: self.told(), ..QuotaLimits::default() };
@@ -76,7 +88,7 @@ impl Case {
 }
 
 /// What came of a run.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Figures {
     /// Makespan as a multiple of the bound: all calls at the groups' full rate.
     ratio: f64,
@@ -93,6 +105,8 @@ struct Figures {
     spread: Duration,
     /// The longest wait of one call.
     longest_wait: Duration,
+    /// Sets of keys that were said to share a quota.
+    shared: Vec<Vec<KeyIndex>>,
 }
 
 impl Figures {
@@ -132,7 +146,10 @@ impl Sim {
             now: Time::ZERO,
             dice: Dice::new(!seed),
             acts: BTreeMap::new(),
-            truths: (0..GROUPS).map(|g| Truth::new(provider, LIMIT, phase(g))).collect(),
+            truths: match case {
+                Case::Alone => (0..KEYS).map(|k| Truth::new(provider, LIMIT / 3, phase(k))).collect(),
+                _ => (0..GROUPS).map(|g| Truth::new(provider, LIMIT, phase(g))).collect(),
+            },
             done: vec![0; WORKFLOWS as usize],
             group: vec![None; WORKFLOWS as usize],
             ends: vec![Time::ZERO; WORKFLOWS as usize],
@@ -193,13 +210,15 @@ impl Sim {
                 self.pool.request(attempt(item), LeaseRequest { share, ..wish(done) }, self.now, out);
             }
             Act::Arrive(lease, key) => {
-                let group = usize::from(key.0) % GROUPS;
+                let group = self.case.truth_of(key);
                 let outcome = match self.case {
                     Case::RevokedKey if key.0 == 5 => key_refused(),
                     Case::ExhaustedDay if group == 1 => CallOutcome::Limited {
                         dimension: Some(Dimension::RequestsPerDay),
                         retry_after: None,
                         limit: None,
+                        slow_down: false,
+                        hints: Vec::new(),
                     },
                     _ => self.truths[group].arrives(self.now),
                 };
@@ -237,7 +256,7 @@ impl Sim {
         for decision in out {
             match decision {
                 Decision::Granted { who, lease, key, waited, .. } => {
-                    let group = Some(usize::from(key.0) % GROUPS);
+                    let group = Some(self.case.truth_of(key));
                     let before = std::mem::replace(&mut self.group[who.item.0 as usize], group);
                     self.figures.moves += u64::from(before.is_some() && before != group);
                     self.figures.longest_wait = self.figures.longest_wait.max(waited);
@@ -245,6 +264,7 @@ impl Sim {
                     self.act(who.item.0, on_the_way, Act::Arrive(lease, key));
                 }
                 Decision::Denied { .. } => self.figures.failures += 1,
+                Decision::Notice(Notice::SharedQuota { keys }) => self.figures.shared.push(keys),
                 _ => {}
             }
         }
@@ -265,6 +285,7 @@ fn rounds(provider: Manners, case: Case, calls: u64, seeds: u64) -> Figures {
         moves: most(|f| f.moves),
         spread: all.iter().map(|f| f.spread).max().unwrap_or_default(),
         longest_wait: all.iter().map(|f| f.longest_wait).max().unwrap_or_default(),
+        shared: all.iter().flat_map(|f| f.shared.clone()).collect(),
     }
 }
 
@@ -325,4 +346,16 @@ fn mute_buckets_where_refusals_count_are_used_up_and_refusals_are_rare() {
 #[test]
 fn sliding_windows_that_only_tell_the_wait_are_used_up_and_refusals_are_rare() {
     check(SLIDING);
+}
+
+/// A warning that accuses keys wrongly is worse than none: keys that share nothing are never named.
+#[test]
+fn keys_that_seem_to_share_a_quota_are_named() {
+    for provider in [BUCKET, FIXED, SLIDING, MUTE] {
+        let alone = rounds(provider, Case::Alone, 25, 3);
+        assert_eq!((alone.shared.len(), alone.failures), (0, 0), "{}: {alone:?}", provider.name);
+    }
+    let f = rounds(FIXED, Case::Ungrouped, 25, 3);
+    let is_true = |keys: &Vec<KeyIndex>| keys.iter().all(|key| key.0 % 4 == keys[0].0 % 4);
+    assert!(f.shared.len() >= 6 && f.shared.iter().all(is_true), "{:?}", f.shared);
 }
