@@ -20,6 +20,13 @@ pub enum Notice {
         usable: usize,
         /// Keys of the provider.
         total: usize,
+        /// Blocks of the same provider since the last of these notices, none of which was told.
+        untold: u32,
+    },
+    /// Keys without a configured quota group behave as if they had one quota together.
+    SharedQuota {
+        /// The keys.
+        keys: Vec<KeyIndex>,
     },
     /// Every usable key is reserved.
     Exhausted {
@@ -55,6 +62,8 @@ pub enum Notice {
     NoQuota {
         /// A key of the group.
         key: KeyIndex,
+        /// The group's name; the key's own for one that is alone.
+        group: String,
         /// The model.
         model: String,
     },

@@ -20,6 +20,7 @@ use crate::exit::{Trouble, refused};
 use crate::keys::KeyRing;
 use crate::plan::recorded::recorded_work;
 use crate::plan::{Gathered, Plan};
+use crate::run::calendar::midnights;
 use crate::run::capture::Capture;
 use crate::run::clock::Clock;
 use crate::run::environment::{self, Base};
@@ -156,7 +157,7 @@ async fn conduct(
         events: events_in.clone(),
     })?;
 
-    let pool = pool_spec(settings, &ring);
+    let pool = pool_spec(settings, &ring, clock);
     let mut journal = Journal::create(&run)?;
     let mut summary = RunSummary::default();
     let history = begin_records(
@@ -227,8 +228,9 @@ fn redactor(ring: &KeyRing) -> Result<Redactor, Trouble> {
 }
 
 /// The pool as the core knows it: the keys that have a secret, numbered as the ring numbers them.
-fn pool_spec(settings: &Settings, ring: &KeyRing) -> PoolSpec {
-    PoolSpec { keys: ring.specs(), ..settings.pool.spec() }
+fn pool_spec(settings: &Settings, ring: &KeyRing, clock: Clock) -> PoolSpec {
+    let midnights = midnights(&settings.pool.providers, clock.wall_origin());
+    PoolSpec { keys: ring.specs(), midnights, ..settings.pool.spec() }
 }
 
 fn policy(settings: &Settings, tokens_spent: u64) -> Policy {

@@ -2,6 +2,7 @@
 //!
 //! `commands/run.rs` prepares it; [`driver::drive`] is the loop.
 
+pub mod calendar;
 pub mod capture;
 pub mod clock;
 pub mod driver;

@@ -4,6 +4,8 @@ mod hostile;
 mod leases;
 mod observer;
 mod plan;
+mod provider;
+mod quota;
 mod quotas;
 mod refusals;
 mod restart;
@@ -79,6 +81,8 @@ fn limited(retry_after: Option<u64>) -> CallOutcome {
         dimension: Some(Dimension::RequestsPerMinute),
         retry_after: retry_after.map(secs),
         limit: None,
+        slow_down: false,
+        hints: Vec::new(),
     }
 }
 

@@ -305,7 +305,13 @@ impl World {
             self.tally.limited += 1;
             let hint = (oldest + MINUTE).since(now).max(secs(1));
             let dimension = Some(Dimension::RequestsPerMinute);
-            return CallOutcome::Limited { dimension, retry_after: truth.hints.then_some(hint), limit: None };
+            return CallOutcome::Limited {
+                dimension,
+                retry_after: truth.hints.then_some(hint),
+                limit: None,
+                slow_down: false,
+                hints: Vec::new(),
+            };
         }
         if self.chance(faults.transient) {
             return TRANSIENT;
