@@ -8,6 +8,7 @@
 
 pub mod checkpoint;
 pub mod job;
+pub mod prompts;
 pub mod workflow;
 
 mod audit;
@@ -23,7 +24,6 @@ mod lineage;
 mod llm;
 mod markdown;
 mod output;
-mod prompts;
 mod run;
 mod session;
 mod settings;

@@ -204,7 +204,7 @@ fn wrong_values() {
     [workflow.implement]⏎test_command = "cargo test"
         wf.toml:2: workflow.implement.test_command: no shell is involved: write a list, such as ["cargo", "test"]
     [workflow.lld]⏎prompts = "no/such/dir"
-        wf.toml:2: workflow.lld.prompts: /project/no/such/dir is not a directory
+        wf.toml:2: workflow.lld.prompts: /project/no/such/dir is not a directory (wf-supervisor init --prompts makes one)
     "#);
 }
 
