@@ -6,22 +6,12 @@ use std::time::Duration;
 use super::coordinator::{CredentialCoordinator, Lease};
 use super::key::KeyGate;
 use super::notice::Notice;
-use super::types::{Decision, Dimension, KeyIndex, WaitReason};
+use super::types::{Decision, KeyIndex, WaitReason};
 use crate::Time;
 
 /// Keys that were all reserved and are again within this time are still the same episode: with a worker more than keys
 /// every call would be one otherwise.
 const RECOVERED_AFTER: Duration = Duration::from_secs(60);
-
-/// Blocks of a provider that follow each other within this time are one storm, and one line.
-const QUIET: Duration = Duration::from_secs(10);
-
-/// A provider's blocks.
-#[derive(Clone, Copy, Debug, Default)]
-struct Blocks {
-    told: Option<Time>,
-    untold: u32,
-}
 
 /// A provider's keys all being reserved.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,8 +27,6 @@ pub(super) struct Episodes {
     dead: BTreeSet<usize>,
     /// By provider.
     reserved: BTreeMap<usize, Reserved>,
-    /// By provider.
-    blocks: BTreeMap<usize, Blocks>,
     /// By provider: until when it was told that all keys are limited.
     limited: BTreeMap<usize, Time>,
     /// By class: the kind of wait its line was told.
@@ -128,29 +116,6 @@ impl CredentialCoordinator {
                 }
             }
         }
-    }
-
-    /// A block begins. A storm is told once; how much was left out is told with the next line.
-    pub(super) fn tell_block(
-        &mut self,
-        lease: &Lease,
-        dimension: Option<Dimension>,
-        wait: Duration,
-        now: Time,
-        out: &mut Vec<Decision>,
-    ) {
-        let provider = self.pool.classes[lease.class].provider;
-        let blocks = self.episodes.blocks.entry(provider).or_default();
-        if blocks.told.is_some_and(|told| now.since(told) < QUIET) {
-            blocks.untold = blocks.untold.saturating_add(1);
-            return;
-        }
-        let untold = std::mem::take(&mut blocks.untold);
-        blocks.told = Some(now);
-        let usable = self.pool.usable_for(lease.class, now);
-        let total = self.pool.keys_of(provider).count();
-        let key = lease.key;
-        out.push(Decision::Notice(Notice::RateLimit { key, dimension, wait, usable, total, untold }));
     }
 
     /// Whether the group that was just blocked is one of several that have a quota in common.

@@ -20,8 +20,6 @@ pub enum Notice {
         usable: usize,
         /// Keys of the provider.
         total: usize,
-        /// Blocks of the same provider since the last of these notices, none of which was told.
-        untold: u32,
     },
     /// Keys without a configured quota group behave as if they had one quota together.
     SharedQuota {

@@ -166,7 +166,10 @@ impl CredentialCoordinator {
         match quota.refused(lease.ticket, refusal, is_day_probe, &mut self.dice, now) {
             Blocked::Straggler | Blocked::Prolonged => {}
             Blocked::Began(wait) => {
-                self.tell_block(lease, refusal.dimension, wait, now, out);
+                let usable = self.pool.usable_for(lease.class, now);
+                let total = self.pool.keys_of(self.pool.classes[lease.class].provider).count();
+                let (key, dimension) = (lease.key, refusal.dimension);
+                out.push(Decision::Notice(Notice::RateLimit { key, dimension, wait, usable, total }));
                 if was_told {
                     self.look_for_sharing(lease, wait, now, out);
                 }

@@ -20,7 +20,7 @@ use crate::exit::{Trouble, refused};
 use crate::keys::KeyRing;
 use crate::plan::recorded::recorded_work;
 use crate::plan::{Gathered, Plan};
-use crate::run::calendar::midnights;
+
 use crate::run::capture::Capture;
 use crate::run::clock::Clock;
 use crate::run::environment::{self, Base};
@@ -30,6 +30,7 @@ use crate::run::launch::{Launcher, worker_program};
 use crate::run::mock::{self, Mock};
 use crate::run::opening::{begin_records, greet};
 use crate::run::prepare::{Prepared, prepare};
+use crate::run::provider_days::midnights;
 use crate::run::signals::Signals;
 use crate::run::slots::{Opening, Slots};
 use crate::run::words::Speaker;

@@ -2,7 +2,6 @@
 //!
 //! `commands/run.rs` prepares it; [`driver::drive`] is the loop.
 
-pub mod calendar;
 pub mod capture;
 pub mod clock;
 pub mod driver;
@@ -15,6 +14,7 @@ pub mod mock;
 pub mod opening;
 pub mod pool_memory;
 pub mod prepare;
+pub mod provider_days;
 pub mod redaction;
 pub mod signals;
 pub mod slots;

@@ -121,14 +121,10 @@ impl Speaker {
     pub fn notice(&self, notice: &Notice, now: Time) -> String {
         let key = |index: wf_core::credentials::KeyIndex| self.key(index);
         match notice {
-            Notice::RateLimit { key: index, dimension, wait, usable, total, untold } => {
+            Notice::RateLimit { key: index, dimension, wait, usable, total } => {
                 let which = dimension.map_or_else(String::new, |d| format!(" ({})", d.words()));
-                let before = match untold {
-                    0 => String::new(),
-                    n => format!(" {} more since the last such line.", count(*n as usize, "block")),
-                };
                 format!(
-                    "Rate limit hit on {}{which}. Backing off for {}. {usable} of {} usable.{before}",
+                    "Rate limit hit on {}{which}. Backing off for {}. {usable} of {} usable.",
                     key(*index),
                     rounded(*wait),
                     count(*total, "key"),
@@ -252,20 +248,8 @@ mod tests {
         let wait = Duration::from_millis(55_400);
         let dimension = Some(Dimension::RequestsPerMinute);
         assert_eq!(
-            notice(Notice::RateLimit { key: KeyIndex(1), dimension, wait, usable: 3, total: 4, untold: 0 }),
+            notice(Notice::RateLimit { key: KeyIndex(1), dimension, wait, usable: 3, total: 4 }),
             "[COORDINATOR] Rate limit hit on gemini-b (requests per minute). Backing off for 56s. 3 of 4 keys usable."
-        );
-        assert_eq!(
-            notice(Notice::RateLimit {
-                key: KeyIndex(0),
-                dimension: None,
-                wait,
-                usable: 0,
-                total: 4,
-                untold: 11
-            }),
-            "[COORDINATOR] Rate limit hit on gemini-a. Backing off for 56s. 0 of 4 keys usable. 11 blocks more since \
-             the last such line."
         );
         assert_eq!(
             notice(Notice::SharedQuota { keys: vec![KeyIndex(0), KeyIndex(1)] }),

@@ -14,8 +14,7 @@ fn a_429_blocks_the_whole_group_for_that_model_and_nothing_else() {
     let mut desk = Desk::new(two_groups());
     let (key, out) = desk.call(1, &limited(Some(56)));
     assert_eq!(key, KeyIndex(0));
-    let [Notice::RateLimit { key: KeyIndex(0), dimension, wait, usable: 1, total: 3, untold: 0 }] =
-        notices(&out)[..]
+    let [Notice::RateLimit { key: KeyIndex(0), dimension, wait, usable: 1, total: 3 }] = notices(&out)[..]
     else {
         panic!("{out:?}")
     };
@@ -99,27 +98,6 @@ fn without_hints_waits_double_up_to_a_minute_and_a_success_forgets_them() {
     desk.call(1, &OK);
     let (_, out) = desk.call(2, &limited(None));
     assert!(matches!(notices(&out)[..], [Notice::RateLimit { wait, .. }] if *wait < secs(5)));
-}
-
-#[test]
-fn a_storm_is_one_line_with_a_count() {
-    let mut desk = Desk::new(exclusive(12));
-    let mut told = Vec::new();
-    for second in [0, 11] {
-        desk.wait(secs(second));
-        for item in 0..12 {
-            let (_, out) = desk.call(100 * second as u32 + item, &limited(Some(5)));
-            told.extend(notices(&out).into_iter().cloned());
-        }
-    }
-    let blocks: Vec<u32> = told
-        .iter()
-        .filter_map(|notice| match notice {
-            Notice::RateLimit { untold, .. } => Some(*untold),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(blocks, [0, 11], "{told:?}");
 }
 
 #[test]
