@@ -64,7 +64,8 @@ impl Lane {
             how: self.contender.how.clone(),
             kind: self.contender.kind(),
             spread: self.spread(|outcome| outcome.seconds),
-            ratio: self.to_bound(),
+            // Who gave up has no makespan to speak of.
+            ratio: self.to_bound().filter(|_| self.outcomes.iter().all(|outcome| outcome.unfinished == 0)),
             extra: if is_absent { vec![String::new(); cells.len()] } else { cells },
             absent: is_absent.then(|| format!("not installed ({})", self.contender.install)),
         }
