@@ -2,6 +2,7 @@
 //! calls, and other ways to share keys.
 
 mod calls;
+mod lane;
 mod leases;
 mod policies;
 
@@ -20,7 +21,7 @@ pub const SECRET: &str = "bench-5f0c7a41d2e98b36";
 /// How much is written at once: what a pipe holds.
 const BLOCK_BYTES: usize = 64 * 1024;
 
-pub use policies::{Ended, Lane, LaneKey};
+pub use lane::{Ended, Lane, LaneKey};
 
 /// A part to play.
 #[derive(clap::Subcommand)]

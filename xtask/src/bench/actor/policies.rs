@@ -8,10 +8,10 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use serde::{Deserialize, Serialize};
 use wf_providers::{Prompt, Refusal, Reply};
 
 use super::calls::{Wire, prompt};
+use super::lane::{Ended, Lane};
 
 /// Who calls with which key, and what a refusal means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -28,47 +28,6 @@ pub enum Policy {
     Exclusive,
 }
 
-/// What all contenders are told, as JSON.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Lane {
-    /// Where the provider listens.
-    pub base_url: String,
-    /// Workflows at once.
-    pub workflows: u32,
-    /// Calls of each.
-    pub calls: u32,
-    /// Requests per minute of a quota group.
-    pub rpm: u32,
-    /// After so many seconds nothing more is begun.
-    pub give_up_s: f64,
-    /// A workflow that saw a failure goes on after so many seconds, as if somebody had started it again.
-    pub after_failure_s: f64,
-    /// The keys.
-    pub keys: Vec<LaneKey>,
-}
-
-/// A key of a lane.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct LaneKey {
-    /// What is sent.
-    pub secret: String,
-    /// Whose limits it shares.
-    pub group: String,
-}
-
-/// What came of a lane, as JSON.
-#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Ended {
-    /// From the first call to the last answer.
-    pub seconds: f64,
-    /// Calls that were answered.
-    pub answered: u64,
-    /// Failures that a workflow got to see.
-    pub failures: u64,
-    /// Calls that were never answered.
-    pub unfinished: u64,
-}
-
 /// What openai's SDK does by itself: so many retries (`DEFAULT_MAX_RETRIES`), waits from and to (`INITIAL_RETRY_DELAY`,
 /// `MAX_RETRY_DELAY`), and a `retry-after` up to a minute.
 const SDK_RETRIES: u32 = 2;
@@ -80,7 +39,7 @@ const COOL_DOWN: Duration = Duration::from_secs(5);
 /// A cool-down that all share, where no hint says how long: the limits are per minute.
 const SHARED_COOL_DOWN: Duration = Duration::from_secs(60);
 /// Who has tried every key rests so long.
-const ROUND_PAUSE: Duration = Duration::from_secs(1);
+const ROUND_PAUSE: Duration = Duration::from_secs(5);
 
 /// Plays a lane and prints what came of it.
 pub fn play(policy: Policy, lane: &Path) -> Result<()> {
@@ -377,6 +336,7 @@ fn told(refusal: &Refusal) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::lane::LaneKey;
     use super::*;
 
     fn pool(policy: Policy) -> Pool {

@@ -231,7 +231,8 @@ mod tests {
 
     #[test]
     fn a_sample_is_median_and_tail() {
-        let text: String = (1..=1_000).map(|n| format!("{}\n", n * 1_000)).collect();
+        let lines: Vec<String> = (1..=1_000).map(|n| (n * 1_000).to_string()).collect();
+        let text = lines.join("\n");
         let found = sample(&text, 1_000).unwrap();
         assert_eq!((found.wall.as_micros(), found.tail.as_micros()), (500, 990));
         assert!(sample(&text, 1_001).is_err());

@@ -90,7 +90,7 @@ pub fn peers(peers: &Peers) -> Vec<Contender> {
         policy(
             "rotate at once (policy)",
             "rotate",
-            "the next key at once after a refusal, a second's rest when all have refused",
+            "the next key at once after a refusal, a rest of 5 s when all have refused",
         ),
         policy(
             "a key per workflow (policy)",

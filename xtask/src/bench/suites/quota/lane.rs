@@ -17,8 +17,9 @@ use crate::bench::actor::{Ended, Lane, LaneKey};
 use crate::bench::ground::{Ground, Key, numbers};
 use crate::bench::process::Family;
 
-/// No lane takes longer than this many times what it is given.
+/// No lane takes longer than this many times what it is given, and what loading a library may take on a busy machine.
 const PATIENCE: f64 = 1.5;
+const LOADING_S: f64 = 180.0;
 /// How long a workflow rests that saw a failure, before somebody has it go on.
 const AFTER_FAILURE_S: f64 = 1.0;
 
@@ -128,7 +129,7 @@ impl Mock {
             let line = line?;
             let words: Vec<&str> = line.split(' ').collect();
             match words.as_slice() {
-                ["listening", "on", address] => mock.base_url = (*address).to_owned(),
+                ["listening", "on", address] => (*address).clone_into(&mut mock.base_url),
                 ["key", name, secret, group] => {
                     let [name, secret, group] = [name, secret, group].map(|word| (*word).to_owned());
                     mock.keys.push(Key { name, secret, group });
@@ -263,7 +264,7 @@ fn unsupervised(
 }
 
 fn patience(scenario: &Scenario) -> Duration {
-    Duration::from_secs_f64(scenario.give_up_s() * PATIENCE + 60.0)
+    Duration::from_secs_f64(scenario.give_up_s() * PATIENCE + LOADING_S)
 }
 
 #[cfg(test)]

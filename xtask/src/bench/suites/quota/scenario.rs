@@ -121,7 +121,7 @@ impl Scenario {
     /// When a peer gives up: late enough for one key per workflow to come to its end without trouble.
     pub fn give_up_s(&self) -> f64 {
         let size = self.size;
-        3.5 * f64::from(self.calls()) * 60.0 / f64::from(size.groups * size.rpm)
+        (3.5 * f64::from(self.calls()) * 60.0 / f64::from(size.groups * size.rpm)).max(20.0)
     }
 
     /// What the mock is started with, but for what the profile has.
