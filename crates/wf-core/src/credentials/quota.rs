@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::bucket::{Gcra, Rate, TokenBucket};
 use super::day::Day;
-use super::limit::Limit;
+use super::limit::{Limit, LimitOrigin};
 use super::meter::Meter;
 use super::retry::LONGEST_HINT;
 use super::types::{Dimension, LeaseId, QuotaHint, QuotaLimits};
@@ -158,6 +158,16 @@ impl Quota {
     /// What is believed of a minute's tokens, and what is left of them.
     pub(super) fn minute_tokens(&self, now: Time) -> Option<(u64, u64)> {
         Some((self.tokens_limit.expected()?, self.tokens.as_ref()?.left(now)))
+    }
+
+    /// Where the limits of a minute's requests and tokens are known from.
+    pub(super) fn origins(&self) -> (Option<LimitOrigin>, Option<LimitOrigin>) {
+        (self.requests_limit.origin(), self.tokens_limit.origin())
+    }
+
+    /// Requests per day, where the limit is known.
+    pub(super) fn day_limit(&self) -> Option<u64> {
+        self.day.limit()
     }
 
     pub(super) fn is_barred(&self) -> bool {

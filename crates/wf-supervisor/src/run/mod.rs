@@ -2,6 +2,7 @@
 //!
 //! `commands/run.rs` prepares it; [`driver::drive`] is the loop.
 
+pub mod calendar;
 pub mod capture;
 pub mod clock;
 pub mod driver;
@@ -13,9 +14,12 @@ pub mod launch;
 pub mod mock;
 pub mod opening;
 pub mod pool_memory;
+pub mod pool_window;
 pub mod prepare;
 pub mod redaction;
 pub mod signals;
 pub mod slots;
+mod telling;
 mod translate;
+mod usage;
 pub mod words;

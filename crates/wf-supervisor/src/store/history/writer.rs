@@ -31,7 +31,7 @@ const BATCH: usize = 10_000;
 /// The thread, as its owner sees it.
 #[derive(Debug)]
 pub struct HistoryWriter {
-    queue: SyncSender<Vec<Entry>>,
+    queue: SyncSender<Job>,
     is_behind: Arc<AtomicBool>,
     thread: JoinHandle<Result<History, StoreError>>,
 }
@@ -73,9 +73,14 @@ impl HistoryWriter {
             return;
         }
         // A thread that has ended has said why already.
-        if let Err(TrySendError::Full(_)) = self.queue.try_send(entries) {
+        if let Err(TrySendError::Full(_)) = self.queue.try_send(Job::Records(entries)) {
             self.is_behind.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// Keeps the pool's state under `name`, and never waits: if there is no room now, a later state will be kept.
+    pub fn keep_pool(&self, name: &'static str, value: serde_json::Value) {
+        let _ = self.queue.try_send(Job::Pool(name, value));
     }
 
     /// Whether the thread missed something and will read the journal at the end.
@@ -94,6 +99,30 @@ impl HistoryWriter {
     }
 }
 
+/// What the thread has to do.
+#[derive(Debug)]
+enum Job {
+    Records(Vec<Entry>),
+    Pool(&'static str, serde_json::Value),
+}
+
+/// What is done in one go.
+#[derive(Default)]
+struct Batch {
+    entries: Vec<Entry>,
+    /// The latest only.
+    pool: Option<(&'static str, serde_json::Value)>,
+}
+
+impl Batch {
+    fn add(&mut self, job: Job) {
+        match job {
+            Job::Records(entries) => self.entries.extend(entries),
+            Job::Pool(name, value) => self.pool = Some((name, value)),
+        }
+    }
+}
+
 struct Work {
     history: History,
     run: RunId,
@@ -103,14 +132,16 @@ struct Work {
 
 impl Work {
     /// Writes what comes until no more can.
-    fn go_on(&mut self, records: &Receiver<Vec<Entry>>) -> Result<(), StoreError> {
+    fn go_on(&mut self, jobs: &Receiver<Job>) -> Result<(), StoreError> {
         let mut last: Option<Instant> = None;
-        while let Ok(mut batch) = records.recv() {
+        while let Ok(first) = jobs.recv() {
+            let mut batch = Batch::default();
+            batch.add(first);
             let due = last.map_or_else(Instant::now, |at| at + INTERVAL);
             let mut is_last = false;
-            while batch.len() < BATCH {
-                match records.recv_timeout(due.saturating_duration_since(Instant::now())) {
-                    Ok(more) => batch.extend(more),
+            while batch.entries.len() < BATCH {
+                match jobs.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                    Ok(more) => batch.add(more),
                     Err(RecvTimeoutError::Timeout) => break,
                     Err(RecvTimeoutError::Disconnected) => {
                         is_last = true;
@@ -118,11 +149,16 @@ impl Work {
                     }
                 }
             }
+            if let Some((name, value)) = &batch.pool {
+                self.history.set_pool_state(name, value)?;
+            }
             if self.is_behind.load(Ordering::Relaxed) {
                 // There is a gap in what comes; the journal has none.
                 continue;
             }
-            self.write(&batch)?;
+            if !batch.entries.is_empty() {
+                self.write(&batch.entries)?;
+            }
             last = Some(Instant::now());
             if is_last {
                 break;

@@ -15,6 +15,7 @@ use wf_core::{Counts, ItemId, Outcome, OutputRef, PlanAction, Record};
 
 use super::StoreError;
 use super::atomic::write_atomic;
+use super::board::PoolBoard;
 use super::journal_reader::{Flaws, JournalReader};
 use super::run_dir::RunDir;
 use super::work::{Realm, Work};
@@ -80,6 +81,8 @@ pub struct ItemSummary {
     pub attempts: u32,
     /// Whether one of them is running.
     pub is_running: bool,
+    /// Whether that one waits for quota; known of a run that lives.
+    pub is_paused: bool,
     /// Sum of its attempts' time.
     pub wall_ms: u64,
     /// Of that, time spent waiting for quota.
@@ -96,6 +99,30 @@ pub struct ItemSummary {
     pub detail: Box<str>,
     /// What it wrote.
     pub output: Option<Box<OutputRef>>,
+}
+
+/// What a run made of a key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KeySummary {
+    /// The key's name.
+    pub name: String,
+    /// Its provider's; empty where only its calls are known.
+    pub provider: String,
+    /// Its quota group's; empty where only its calls are known.
+    pub group: String,
+    /// Calls that were sent.
+    pub calls: u64,
+    /// Of those, refused by a quota, or for the key's or the account's sake.
+    pub refusals: u64,
+    /// Tokens of the inputs.
+    pub tokens_in: u64,
+    /// Tokens of the outputs.
+    pub tokens_out: u64,
+    /// For how long its group was limited; unknown of a run that was killed.
+    pub limited_ms: Option<u64>,
+    /// What its calls were of its group's tightest known quota over the run's time (a minute at least), in thousandths.
+    pub share: Option<u32>,
 }
 
 /// A run. Its JSON has the fields of `summary.json`, documented in `docs/usage.md`.
@@ -137,6 +164,10 @@ pub struct RunSummary {
     pub overhead_us: u64,
     /// Whether the run was asked to stop, and why (the first reason).
     pub stopping: Option<String>,
+    /// Every key that was used or that the run's end tells of.
+    pub keys: Vec<KeySummary>,
+    /// How the pool stands, of a run that lives; for those who show it.
+    pub pool: Option<Box<PoolBoard>>,
     last: Timestamp,
     index: HashMap<ItemId, u32>,
 }
@@ -173,11 +204,21 @@ impl RunSummary {
                 item.waited_ms = item.waited_ms.saturating_add(*waited_ms);
                 self.waited_ms = self.waited_ms.saturating_add(*waited_ms);
             }
-            Record::LeaseReturned { item, outcome, tokens_in, tokens_out, .. } => {
+            Record::LeaseReturned { item, key, outcome, tokens_in, tokens_out, .. } => {
+                // What was given back without a call cost nothing.
+                let is_sent = outcome != "abandoned";
+                if is_sent {
+                    let key = self.key(key);
+                    key.calls += 1;
+                    key.refusals +=
+                        u64::from(matches!(outcome.as_str(), "limited" | "key-refused" | "billing"));
+                    key.tokens_in = key.tokens_in.saturating_add(*tokens_in);
+                    key.tokens_out = key.tokens_out.saturating_add(*tokens_out);
+                }
                 let before = self.item(item).calls_and_tokens();
                 let item = self.item(item);
-                item.calls = item.calls.saturating_add(1);
-                item.retries = item.retries.saturating_add(u32::from(outcome != "ok"));
+                item.calls = item.calls.saturating_add(u32::from(is_sent));
+                item.retries = item.retries.saturating_add(u32::from(is_sent && outcome != "ok"));
                 item.tokens_in = item.tokens_in.saturating_add(*tokens_in);
                 item.tokens_out = item.tokens_out.saturating_add(*tokens_out);
                 let after = item.calls_and_tokens();
@@ -201,6 +242,12 @@ impl RunSummary {
                 summary.output = output.clone().map(Box::new);
                 let after = summary.calls_and_tokens();
                 self.totals.replace(before, after);
+            }
+            Record::KeyUsed { key, provider, group, limited_ms, share } => {
+                let key = self.key(key);
+                key.provider.clone_from(provider);
+                key.group.clone_from(group);
+                (key.limited_ms, key.share) = (Some(*limited_ms), *share);
             }
             Record::Stopping { why } => {
                 self.stopping.get_or_insert_with(|| why.clone());
@@ -275,6 +322,32 @@ impl RunSummary {
             (item.outcome, item.is_running) = (Some(outcome), false);
             self.counts.add(outcome);
         }
+    }
+
+    fn key(&mut self, name: &str) -> &mut KeySummary {
+        let place = self.keys.iter().position(|key| key.name == name).unwrap_or_else(|| {
+            self.keys.push(KeySummary { name: name.to_owned(), ..KeySummary::default() });
+            self.keys.len() - 1
+        });
+        &mut self.keys[place]
+    }
+
+    /// Takes in how the pool of the run stands while it lives: what waits, and what of each key only its end records.
+    pub fn see_pool(&mut self, board: PoolBoard) {
+        for on_board in &board.keys {
+            let key = self.key(&on_board.name);
+            key.provider.clone_from(&on_board.provider);
+            key.group.clone_from(&on_board.group);
+            (key.limited_ms, key.share) = (Some(on_board.limited_ms), on_board.share);
+        }
+        for paused in &board.paused {
+            // Those that wait for a key before they start have no process yet and are among the running, too.
+            if self.index.contains_key(&paused.item) {
+                let item = self.item(&paused.item);
+                item.is_paused = item.is_running;
+            }
+        }
+        self.pool = Some(Box::new(board));
     }
 
     fn item(&mut self, id: &ItemId) -> &mut ItemSummary {
@@ -356,6 +429,7 @@ impl ItemSummary {
             node: None,
             attempts: 0,
             is_running: false,
+            is_paused: false,
             wall_ms: 0,
             waited_ms: 0,
             calls: 0,
@@ -371,6 +445,7 @@ impl ItemSummary {
     pub fn word(&self) -> &'static str {
         match self.outcome {
             Some(outcome) => outcome.word(),
+            None if self.is_running && self.is_paused => "paused",
             None if self.is_running => "running",
             None if self.attempts > 0 => "to-retry",
             None => "queued",
