@@ -30,7 +30,7 @@ fn configure(p: &Project, keys: &[(&str, String)], more: &str) {
 fn secret_file(p: &Project, name: &str, secret: &str) -> (PathBuf, String) {
     use std::os::unix::fs::PermissionsExt as _;
     let path = p.write(name, secret);
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("it was just written");
     let source = format!("{{ file = {:?} }}", path.display().to_string());
     (path, source)
 }
@@ -38,7 +38,7 @@ fn secret_file(p: &Project, name: &str, secret: &str) -> (PathBuf, String) {
 /// Replaces a private file at once, as a careful operator does.
 fn replace_secret(p: &Project, name: &str, secret: &str) {
     let (path, _) = secret_file(p, &format!("{name}.new"), secret);
-    fs::rename(path, p.path(name)).unwrap();
+    fs::rename(path, p.path(name)).expect("it was just written");
 }
 
 /// Waits until `keys --json` of the live run shows what is looked for.

@@ -31,7 +31,7 @@ fn forty_eight_workers_on_twelve_keys_come_through_a_storm_of_every_fault() {
     );
     mock.control(
         r#"{"faults": {"limited": 0.15, "overloaded": 0.01, "failed": 0.01, "cut": 0.01, "dropped": 0.01, "slow": 0.1,
-            "per_prompt": 2}}"#,
+            "per_prompt": 1}}"#,
     );
     mock.configure(&p, 12, "[run]\nmax_parallel = 48\n");
     for n in 0..WORKERS {

@@ -55,7 +55,7 @@ impl Standings {
     pub fn see_live(&mut self, state: &StateDir, now: Timestamp) -> Result<(), StoreError> {
         for id in state.run_ids()?.iter().rev() {
             if let Some(board) = PoolBoard::of_live(&state.run(id)).filter(|board| !board.mock) {
-                self.live = Some((id.clone(), board.as_of(now)));
+                self.live = Some((id.clone(), board.seen_at(now)));
                 break;
             }
         }
@@ -138,7 +138,7 @@ pub fn keys(
         let of = |name: &str| rows.iter().find(|row| row.name == name);
         let source = |name: &str| of(name).map_or_else(|| "-".to_owned(), |row| row.source.clone());
         let check = |name: &str| of(name).and_then(|row| row.check.clone()).unwrap_or_else(|| "-".to_owned());
-        let more: [(_, &dyn Fn(&str) -> String); 2] = [("FROM", &source), ("CHECK", &check)];
+        let more: &[pool::Column<'_>] = &[("FROM", &source), ("CHECK", &check)];
         pool::write_keys(out, board, zone, &more[..if checks.is_empty() { 1 } else { 2 }])?;
         let others: Vec<&Row<'_>> = rows.iter().filter(|row| row.live.is_none()).collect();
         if !others.is_empty() {
@@ -236,7 +236,7 @@ fn check_all<'a>(
     let checks = thread::scope(|scope| {
         let workers: Vec<_> = (0..pool.keys.len().min(AT_ONCE)).map(|_| scope.spawn(worker)).collect();
         let finished = workers.into_iter().map(thread::ScopedJoinHandle::join);
-        finished.map(|worker| worker.unwrap_or_default()).collect::<Vec<_>>()
+        finished.map(Result::unwrap_or_default).collect::<Vec<_>>()
     });
     Ok(checks.into_iter().flatten().collect())
 }

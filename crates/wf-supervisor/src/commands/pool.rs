@@ -11,11 +11,16 @@ use crate::store::text::{counted, grouped, one_line};
 /// How much of a provider's words is shown, in characters.
 const DETAIL_CHARS: usize = 160;
 
-/// What a table of keys has beside the run's own columns: a heading, and a cell for each key.
-pub type More<'a> = &'a [(&'static str, &'a dyn Fn(&str) -> String)];
+/// A column of a table of keys beside the run's own: its heading, and the cell for each key's name.
+pub type Column<'a> = (&'static str, &'a dyn Fn(&str) -> String);
 
 /// Writes the keys of a board, a line for each key and model.
-pub fn write_keys(out: &mut dyn Write, board: &PoolBoard, zone: &TimeZone, more: More<'_>) -> io::Result<()> {
+pub fn write_keys(
+    out: &mut dyn Write,
+    board: &PoolBoard,
+    zone: &TimeZone,
+    more: &[Column<'_>],
+) -> io::Result<()> {
     let mut header = vec![
         "NAME", "PROVIDER", "GROUP", "STATE", "UNTIL", "MODEL", "LIMITS", "LEFT/MIN", "LEFT/DAY", "CALLS",
         "REFUSED",

@@ -43,7 +43,7 @@ pub fn show(location: &Location, options: &ShowOptions, out: &mut dyn Write) -> 
         if summary.state == RunState::Running
             && let Some(board) = PoolBoard::of_live(&run)
         {
-            summary.see_pool(board.as_of(Timestamp::now()));
+            summary.see_pool(board.seen_at(Timestamp::now()));
         }
         show_run(&run, &summary, options, out)
     };

@@ -233,13 +233,13 @@ impl Hands {
         let (stderr, stderr_writer) = output_pipe().map_err(short)?;
         let label = self.parts.launcher.label(attempt.item);
         let capture = self.parts.capture.start(attempt, label, stdout, stderr);
-        let capture = capture.map_err(|error| match is_of_the_disk(&error) {
-            true => {
-                let label = self.parts.launcher.label(attempt.item);
-                let dir = self.parts.launcher.run_dir().display();
-                broken(format!("cannot open the log of {label} in {dir}: {error}"))
+        let capture = capture.map_err(|error| {
+            if !is_of_the_disk(&error) {
+                return short(error);
             }
-            false => short(error),
+            let label = self.parts.launcher.label(attempt.item);
+            let dir = self.parts.launcher.run_dir().display();
+            broken(format!("cannot open the log of {label} in {dir}: {error}"))
         })?;
         // Only the job log asks for these.
         let (command, log_before) = match &self.parts.joblog {

@@ -51,7 +51,9 @@ impl PoolWindow {
 
     /// Takes in records of the run.
     pub fn note(&mut self, records: &[Record]) {
-        records.iter().for_each(|record| self.usage.note(record));
+        for record in records {
+            self.usage.note(record);
+        }
     }
 
     /// How the keys stand now.

@@ -84,8 +84,9 @@ pub struct Teller {
 impl Teller {
     /// Whether the end of something may have to be told.
     pub fn is_open(&self) -> bool {
-        !(self.limits.is_empty() && self.overloads.is_empty() && self.out.is_empty())
-            || !(self.suspects.is_empty() && self.days.is_empty())
+        let is_quiet = self.limits.is_empty() && self.overloads.is_empty();
+        let is_whole = self.out.is_empty() && self.suspects.is_empty() && self.days.is_empty();
+        !is_quiet || !is_whole
     }
 
     /// Whether a key was told to be out of use until the operator acts.

@@ -2,7 +2,7 @@
 //!
 //! A view, not a record: it is replaced as the run goes on (temporary file, then rename), is not made durable, and goes
 //! when the run ends. What a reader finds is as old as the last thing that happened in the run, so
-//! [`PoolBoard::as_of`] takes into account what time alone has changed since.
+//! [`PoolBoard::seen_at`] takes into account what time alone has changed since.
 
 use std::fs;
 use std::io::Write as _;
@@ -137,7 +137,7 @@ impl PoolBoard {
     /// The same at `now`: what was limited until an earlier time is so no more, and a minute that has passed without
     /// anything happening has given back what was used of it.
     #[must_use]
-    pub fn as_of(mut self, now: Timestamp) -> PoolBoard {
+    pub fn seen_at(mut self, now: Timestamp) -> PoolBoard {
         let is_past = |until: &mut Option<Timestamp>| until.take_if(|until| *until <= now).is_some();
         if is_past(&mut self.until) {
             "usable".clone_into(&mut self.condition);
@@ -145,7 +145,8 @@ impl PoolBoard {
         let age = Duration::try_from(now.duration_since(self.at)).unwrap_or(Duration::ZERO);
         for key in &mut self.keys {
             if is_past(&mut key.until) {
-                key.state = if key.reserved > 0 { "reserved" } else { "available" }.to_owned();
+                let state = if key.reserved > 0 { "reserved" } else { "available" };
+                state.clone_into(&mut key.state);
             }
             for quota in &mut key.quotas {
                 let was_limited = is_past(&mut quota.until);
@@ -243,15 +244,15 @@ mod tests {
 
     #[test]
     fn time_alone_ends_blocks_and_gives_minutes_back() {
-        let soon = board().as_of(at(20_000));
+        let soon = board().seen_at(at(20_000));
         assert_eq!(soon, board());
-        let later = board().as_of(at(43_000));
+        let later = board().seen_at(at(43_000));
         let key = &later.keys[0];
         assert_eq!((later.condition.as_str(), key.state.as_str(), key.until), ("usable", "reserved", None));
         assert_eq!(key.quotas[0].requests.as_ref().unwrap().left, 3);
         assert_eq!(key.quotas[0].day.as_ref().unwrap().left, 50, "its day is over");
         assert_eq!(later.paused[0].until, None);
-        let much_later = board().as_of(at(60_000));
+        let much_later = board().seen_at(at(60_000));
         let quota = &much_later.keys[0].quotas[0];
         // Its one lease is still out.
         assert_eq!(quota.requests.as_ref().unwrap().left, 59);

@@ -111,10 +111,8 @@ async fn close_slots(slots: Slots, console: &Console, signals: &mut Signals) {
                 return;
             }
             event = signals.next() => match event {
-                Event::Signal(_) => {
-                    if !hurry.swap(true, Ordering::Relaxed) {
-                        console.coordinator("Killing what is left...");
-                    }
+                Event::Signal(_) if !hurry.swap(true, Ordering::Relaxed) => {
+                    console.coordinator("Killing what is left...");
                 }
                 Event::Suspend => {
                     let _ = own::stop_self();
