@@ -214,3 +214,15 @@ fn setting_aside_loses_nothing_and_removing_leaves_nothing() {
     remove(&path).unwrap();
     assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 2);
 }
+
+#[test]
+fn a_worker_killed_while_it_made_its_checkpoint_leaves_nothing_to_complain_of() {
+    let (_dir, path) = in_dir();
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    // As far as the first page, which the switch to write-ahead logging writes.
+    Connection::open(&path).unwrap().execute_batch("PRAGMA journal_mode = WAL").unwrap();
+    assert!(fs::metadata(&path).unwrap().len() > 0);
+    assert_eq!(peek(&path).unwrap(), None);
+    let (_checkpoint, standing) = Checkpoint::open(&path, &identity()).unwrap();
+    assert_eq!(standing, None);
+}
