@@ -89,7 +89,7 @@ impl Checkpoint {
         db.busy_timeout(LOCK_WAIT).map_err(|e| sql(&e))?;
         db.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN IMMEDIATE; COMMIT;").map_err(|e| sql(&e))?;
         let mut checkpoint = Checkpoint { path: path.to_owned(), db, identity: identity.clone() };
-        if checkpoint.sql(is_blank(&checkpoint.db))? {
+        if is_blank(path, &checkpoint.db)? {
             checkpoint.set_durable()?;
             checkpoint.create()?;
             return Ok((checkpoint, None));
@@ -244,10 +244,12 @@ struct Read {
     input_sha256: Option<String>,
 }
 
-/// Whether nothing was ever written to it: what a worker leaves that was killed while making it. The file itself may have
-/// bytes by then, since switching to write-ahead logging writes a first page.
-fn is_blank(db: &Connection) -> rusqlite::Result<bool> {
-    let number = |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0));
+/// A database with nothing in it, as a worker leaves that was killed while making it: a file of no bytes, or one that
+/// was switched to write-ahead logging and no more.
+fn is_blank(path: &Path, db: &Connection) -> Result<bool, CheckpointError> {
+    let number = |sql: &str| {
+        db.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(|e| CheckpointError::from_sqlite(path, &e))
+    };
     Ok(number("SELECT count(*) FROM sqlite_schema")? == 0 && number("PRAGMA user_version")? == 0)
 }
 

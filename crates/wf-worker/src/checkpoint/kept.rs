@@ -51,7 +51,7 @@ pub fn peek(path: &Path) -> Result<Option<Peek>, CheckpointError> {
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(&copy, flags).map_err(|e| CheckpointError::from_sqlite(path, &e))?;
-    if is_blank(&db).map_err(|e| CheckpointError::from_sqlite(path, &e))? {
+    if is_blank(path, &db)? {
         return Ok(None);
     }
     let read = read(path, &db)?;
