@@ -148,7 +148,13 @@ fn ok() -> CallOutcome {
 
 fn limited(dimension: Dimension, seconds: u64) -> CallOutcome {
     let retry_after = Some(Duration::from_secs(seconds));
-    CallOutcome::Limited { dimension: Some(dimension), retry_after, limit: None }
+    CallOutcome::Limited {
+        dimension: Some(dimension),
+        retry_after,
+        limit: None,
+        slow_down: false,
+        hints: Vec::new(),
+    }
 }
 
 #[test]
