@@ -80,7 +80,7 @@ struct Args {
     /// Replies by <workflow>/<node>.<iteration>.md or <node>.md, instead of the embedded ones
     #[arg(long, value_name = "DIR")]
     fixtures: Option<PathBuf>,
-    /// How an item fares: approve@N, never, stagnate, discuss, block, garbage, garbage-once, incomplete (repeatable)
+    /// How an item fares: approve@N, never, stagnate, discuss, block, garbage, garbage-once, incomplete, red, hostile (repeatable)
     #[arg(long, value_name = "ITEM=SCRIPT", value_parser = planned)]
     plan: Vec<(String, Script)>,
     /// Refuse this key (repeatable)

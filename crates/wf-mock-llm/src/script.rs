@@ -22,8 +22,13 @@ pub enum Script {
     Garbage,
     /// `garbage-once`: the first reply of each review has no verdict, the next one approves.
     GarbageOnce,
-    /// `incomplete`: the first draft lacks a section, which the mechanical check finds; then as `approve@1`.
+    /// `incomplete`: the first draft lacks a section, which the mechanical check finds, or the first tests pass before
+    /// there is code; then as `approve@1`.
     Incomplete,
+    /// `red`: the code never makes its tests pass.
+    Red,
+    /// `hostile`: the first code of each iteration names files outside of the project; then as `approve@1`.
+    Hostile,
 }
 
 /// A text that is no [`Script`].
@@ -34,7 +39,7 @@ impl fmt::Display for BadScript {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:?} is no script (approve@N, never, stagnate, discuss, block, garbage, garbage-once and incomplete are)",
+            "{:?} is no script (approve@N, never, stagnate, discuss, block, garbage, garbage-once, incomplete, red and hostile are)",
             self.0
         )
     }
@@ -56,6 +61,8 @@ impl FromStr for Script {
             "garbage" => Script::Garbage,
             "garbage-once" => Script::GarbageOnce,
             "incomplete" => Script::Incomplete,
+            "red" => Script::Red,
+            "hostile" => Script::Hostile,
             other => {
                 let reviews = other.strip_prefix("approve@").ok_or_else(bad)?;
                 Script::Approve(reviews.parse().ok().filter(|n| *n > 0).ok_or_else(bad)?)

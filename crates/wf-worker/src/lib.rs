@@ -10,9 +10,11 @@ pub mod checkpoint;
 pub mod job;
 pub mod workflow;
 
+mod approval;
 mod audit;
 mod checks;
 mod child;
+mod code;
 mod console;
 mod edits;
 mod git;

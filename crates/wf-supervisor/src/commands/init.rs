@@ -135,6 +135,12 @@ fn content(environ: &dyn Environ, in_repository: bool) -> String {
 #commit = false
 #drafter = {{ provider = "anthropic", model = "{anthropic}" }}
 #reviewer = {{ provider = "gemini", model = "{gemini}" }}
+
+#[workflow.implement]
+#output = "wf/impl-{{id}}"
+# What runs the tests, in the item's worktree, and how long that may take; needed.
+#test_command = ["cargo", "test"]
+#test_timeout = "4m"
 "#
     )
 }

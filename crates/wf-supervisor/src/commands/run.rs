@@ -120,7 +120,7 @@ async fn conduct(
     base: Base,
     warnings: Vec<String>,
 ) -> Result<u8, Trouble> {
-    let Prepared { state, run, lock, history, plan, tokens_spent, typed } = prepared;
+    let Prepared { state, run, lock, history, plan, tokens_spent, designs, typed } = prepared;
     let recalled = pool_memory::recall(&history, recorded_work(settings).realm)?;
     let clock = Clock::start();
     own::become_subreaper()?;
@@ -182,7 +182,8 @@ async fn conduct(
     let realm = recorded_work(settings).realm;
     let policy = policy(settings, tokens_spent);
     let bounds = bounds(settings, workers);
-    let launcher = Launcher::new(settings, plan, recorded_work(settings), state.clone(), run.clone())?;
+    let launcher =
+        Launcher::new(settings, plan, designs, recorded_work(settings), state.clone(), run.clone())?;
     let capture = Capture::new(
         run.path().to_owned(),
         settings.max_log_bytes,

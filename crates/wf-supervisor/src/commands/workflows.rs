@@ -7,13 +7,14 @@ use wf_providers::MODELS_AS_OF;
 use crate::cli::value::WorkflowName;
 use crate::config::{Configuration, Environ, InputSource, RoleSettings, WorkflowSettings};
 use crate::items::placeholders::shown;
+use crate::plan::built_in;
 
 /// Writes nodes, input, output and models of every workflow. Where the models cannot be chosen the reason stands in
 /// their place.
 pub fn workflows(config: &Configuration, environ: &dyn Environ, out: &mut dyn Write) -> io::Result<()> {
     for name in WorkflowName::ALL {
         writeln!(out, "{name} ({}): {}", name.prefix(), purpose(name))?;
-        writeln!(out, "  nodes     {}", nodes(name).join(" -> "))?;
+        writeln!(out, "  nodes     {}", built_in(name).nodes().join(" -> "))?;
         match config.workflow(name, environ, false) {
             Ok((workflow, warnings)) => {
                 describe(&workflow, out)?;
@@ -44,7 +45,14 @@ fn describe(workflow: &WorkflowSettings, out: &mut dyn Write) -> io::Result<()> 
     writeln!(out, "  output    {kind}{}", workflow.output.as_str())?;
     writeln!(out, "  drafter   {}", role(&workflow.drafter))?;
     writeln!(out, "  reviewer  {}", role(&workflow.reviewer))?;
-    writeln!(out, "  rounds    at most {}", workflow.max_iterations)
+    writeln!(out, "  rounds    at most {}", workflow.max_iterations)?;
+    if workflow.name == WorkflowName::Implement {
+        let tests =
+            workflow.test_command.as_ref().map(|words| words.iter().map(Into::into).collect::<Vec<_>>());
+        let tests = tests.map_or_else(|| "none: test_command is needed".to_owned(), |words| shown(&words));
+        writeln!(out, "  tests     {tests}")?;
+    }
+    Ok(())
 }
 
 fn purpose(name: WorkflowName) -> &'static str {
@@ -55,22 +63,18 @@ fn purpose(name: WorkflowName) -> &'static str {
     }
 }
 
-fn nodes(name: WorkflowName) -> &'static [&'static str] {
-    match name {
-        WorkflowName::Issue | WorkflowName::Lld => {
-            &["N0_load", "N1_draft", "N2_check", "N3_review", "N4_finalize"]
-        }
-        WorkflowName::Implement => {
-            &["N0_load", "N1_worktree", "N2_tests", "N3_red", "N4_code", "N5_green", "N6_review", "N7_commit"]
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::environ::FixedEnviron;
     use crate::config::tests::configuration;
+
+    #[test]
+    fn every_name_is_a_workflow_of_the_worker() {
+        for name in WorkflowName::ALL {
+            assert_eq!(built_in(name).workflow.prefix, name.prefix());
+        }
+    }
 
     #[test]
     fn as_the_project_has_them() {
@@ -103,6 +107,7 @@ mod tests {
       drafter   openai a
       reviewer  openai a
       rounds    at most 5
+      tests     none: test_command is needed
       note      a reviews its own drafts in workflow implement
 
     Models without configuration as of DATE; [workflow.NAME] in wf.toml changes them.
