@@ -168,10 +168,12 @@ impl<'a> Git<'a> {
     }
 
     fn start(&self, args: &[&OsStr], output: Output<'_>) -> Result<child::Ended, ChildError> {
-        // Housekeeping in the background would outlive the worker, only to be killed by its warden. No path of ours is
-        // a pattern.
-        let quiet =
-            ["-c", "maintenance.autoDetach=false", "-c", "gc.autoDetach=false", "--literal-pathspecs"];
+        // Housekeeping in the background would outlive the worker, only to be killed by its warden.
+        let mut quiet = vec!["-c", "maintenance.autoDetach=false", "-c", "gc.autoDetach=false"];
+        // No path of ours is a pattern; check-ignore refuses to be told so.
+        if args.first().is_some_and(|verb| *verb != "check-ignore") {
+            quiet.push("--literal-pathspecs");
+        }
         let args: Vec<OsString> =
             quiet.iter().map(OsStr::new).chain(args.iter().copied()).map(OsString::from).collect();
         let program = Program { name: OsStr::new("git"), args: &args, dir: self.dir, limit: LIMIT, output };

@@ -3,6 +3,7 @@
 mod bounds;
 mod edges;
 mod happy_path;
+mod implement;
 mod items;
 mod kills;
 mod output;

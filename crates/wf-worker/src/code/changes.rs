@@ -1,7 +1,7 @@
 //! What git knows of an item's files: as they were at the base, what differs from it, and the commit of them.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 
 use super::path::SafePath;
 use super::repository::words;
@@ -69,7 +69,9 @@ impl Changes<'_> {
 
     /// Whether git ignores the path, so that no commit would have it.
     pub fn ignores(&self, path: &SafePath) -> Result<bool, Halt> {
-        Ok(self.git.run(&words(["check-ignore", "-q", "--", path.as_str()]))?.success)
+        // Such a path cannot be taken for a pattern.
+        let path = format!("./{path}");
+        Ok(self.git.run(&words(["check-ignore", "-q", "--", &path]))?.success)
     }
 
     /// All files of the project that git knows; empty where they are too many to list.
@@ -111,10 +113,19 @@ impl Changes<'_> {
         Ok(())
     }
 
+    /// Puts the files into the index as they are; those that are gone are taken out, if they are not out already.
     fn add(&self, files: &[&str]) -> Result<(), Halt> {
-        let words: Vec<OsString> =
-            ["add", "-A", "--"].into_iter().chain(files.iter().copied()).map(OsString::from).collect();
-        let args: Vec<&OsStr> = words.iter().map(OsString::as_os_str).collect();
-        self.git.wanted(&args, MEND).map(drop)
+        let is_there = |path: &&&str| self.git.dir.join(path).symlink_metadata().is_ok();
+        let (there, gone): (Vec<&str>, Vec<&str>) = files.iter().partition(is_there);
+        for (verb, paths) in [
+            (words(["add", "--"]).to_vec(), there),
+            (words(["rm", "-q", "--cached", "--ignore-unmatch", "--"]).to_vec(), gone),
+        ] {
+            if !paths.is_empty() {
+                let args: Vec<&OsStr> = verb.into_iter().chain(paths.into_iter().map(OsStr::new)).collect();
+                self.git.wanted(&args, MEND)?;
+            }
+        }
+        Ok(())
     }
 }

@@ -62,8 +62,11 @@ fn test(line: &str) -> Option<&str> {
     cargo(line).or_else(|| pytest(line)).or_else(|| unittest(line)).or_else(|| others(line))
 }
 
-/// `test cache::drops_stale ... FAILED`
+/// `test cache::drops_stale ... FAILED`, or, also where it is told to be quiet, `---- cache::drops_stale stdout ----`
 fn cargo(line: &str) -> Option<&str> {
+    if let Some(name) = line.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" stdout ----")) {
+        return Some(name);
+    }
     let (name, end) = line.strip_prefix("test ")?.split_once(" ... ")?;
     end.starts_with("FAILED").then_some(name.trim_end_matches(" - should panic"))
 }
@@ -148,6 +151,7 @@ mod tests {
     fn the_runners_name_their_failing_tests() {
         for (output, set) in [
             (CARGO, vec!["big", "cache::stale"]),
+            ("F.\n---- cache::stale stdout ----\nthread panicked\n", vec!["cache::stale"]),
             (PYTEST, vec!["tests/test_cache.py::test_stale[a b]", "tests/test_none.py"]),
             (
                 UNITTEST,

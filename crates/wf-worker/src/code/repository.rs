@@ -68,9 +68,9 @@ impl<'a> Repository<'a> {
 
     /// Makes the worktree on `branch`, or takes up the one that is there. Answers with the place and how it came about.
     ///
-    /// `ours` is the SHA-256 of the id of the branch's last commit as an earlier run of ours left it. A branch with
-    /// commits that are neither ours nor the project's is not touched: the work goes to one beside it. Uncommitted work
-    /// that an earlier try left is handed to `keep` as a diff, and the worktree set back.
+    /// `ours` is the SHA-256 of the id of the branch's last commit as an earlier run of ours left it: such a branch is
+    /// ours to replace. One with commits of anybody else is not touched: the work goes to one beside it. Uncommitted
+    /// work that an earlier try left is handed to `keep` as a diff, and the worktree set back.
     pub fn prepare(
         &self,
         branch: &str,
@@ -223,7 +223,7 @@ impl<'a> Repository<'a> {
         for entry in fs::read_dir(common.join("worktrees")).into_iter().flatten().flatten() {
             // Git calls it as the worktree is called, with a number where that name is taken.
             let is_ours = entry.file_name().as_encoded_bytes().starts_with(own);
-            if is_ours && !entry.path().join("gitdir").exists() {
+            if is_ours && self.is_stale(&entry.path()) {
                 self.remove_dir(&entry.path())?;
             }
         }
@@ -238,6 +238,18 @@ impl<'a> Repository<'a> {
             Some(_) => self.remove_stale_locks(),
             None => self.move_aside(),
         }
+    }
+
+    /// Whether what git knows of a worktree called like this one is of none: half-made, or of this one, which is gone.
+    fn is_stale(&self, administration: &Path) -> bool {
+        let Ok(file) = fs::read_to_string(administration.join("gitdir")) else { return true };
+        // Where its `.git` is, relative to here or absolute.
+        let file = administration.join(file.trim_end());
+        let Some(worktree) = file.parent().filter(|dir| fs::symlink_metadata(dir).is_err()) else {
+            return false;
+        };
+        let place = |path: &Path| Some((path.parent()?.canonicalize().ok()?, path.file_name()?.to_owned()));
+        place(worktree) == place(self.worktree)
     }
 
     fn remove_stale_locks(&self) -> Result<(), Halt> {
@@ -341,7 +353,7 @@ impl<'a> Repository<'a> {
                 None => Start::New(head.to_owned()),
                 // Nothing of its own is on it: a killed run's, or merged by now.
                 Some(tip) if self.is_ancestor(&tip, head)? => Start::Moved(head.to_owned()),
-                Some(tip) if ours == Some(sha256(tip.as_bytes()).as_str()) => Start::Branch,
+                Some(tip) if ours == Some(sha256(tip.as_bytes()).as_str()) => Start::Moved(head.to_owned()),
                 Some(_) => continue,
             };
             if n > 0 {
@@ -358,8 +370,7 @@ impl<'a> Repository<'a> {
     fn add(&self, branch: &str, start: Start) -> Result<(), Halt> {
         self.is_free(branch)?;
         let path = self.worktree.as_os_str();
-        // Twice: git may still know, and even hold, a worktree here that a killed run left and that is gone.
-        let mut args = words(["worktree", "add", "--force", "--force"]).to_vec();
+        let mut args = words(["worktree", "add", "-q"]).to_vec();
         match &start {
             Start::Branch => args.extend([path, OsStr::new(branch)]),
             Start::New(commit) | Start::Moved(commit) => {
@@ -368,9 +379,7 @@ impl<'a> Repository<'a> {
                 args.push(OsStr::new(commit));
             }
         }
-        let ran = self.owner().wanted(&args, MEND)?;
-        self.owner().say(&ran.output);
-        Ok(())
+        self.owner().wanted(&args, MEND).map(drop)
     }
 
     /// Twice the same branch in use would let one worktree change under the other.
@@ -422,7 +431,7 @@ impl<'a> Repository<'a> {
 enum Start {
     /// It is made at this commit.
     New(String),
-    /// It is there, and moved forward to this commit.
+    /// It is there, and moved to this commit.
     Moved(String),
     /// Where it is.
     Branch,

@@ -114,9 +114,49 @@ fn code_is_written_for_failing_tests_reviewed_and_committed_on_a_branch() {
     A	tests/cache.sh
     ");
     let base = git(&stage, &["rev-parse", "main"]);
-    let said = stage.sink.text().replace(tip[..12].trim(), "TIP").replace(base[..12].trim(), "BASE");
-    insta::assert_snapshot!(said, @r#"
-    "#);
+    let said =
+        stage.sink.text().replace(&tip[..12], "TIP").replace(&tip[..7], "TIP").replace(&base[..12], "BASE");
+    insta::assert_snapshot!(said, @r"
+    >>> Executing: N0_load
+    <<< N0_load: docs/lld/LLD-42.md, 6 lines, approved by a person
+    >>> Executing: N1_worktree
+    <<< N1_worktree: .wf/worktrees/impl-42 made, branch wf/impl-42 at BASE
+    >>> Executing: N2_tests
+    <<< N2_tests: 1 file: tests/cache.sh
+    >>> Executing: N3_red
+    $ sh run.sh
+    cat: src/cache: No such file or directory
+    not ok - tests/cache.sh
+    <<< N3_red: failing, as they should: exit status: 1: tests/cache.sh
+    >>> Executing: N4_code (iteration 1 of 3)
+    <<< N4_code: 1 file: src/cache
+    >>> Executing: N5_green (iteration 1 of 3)
+    $ sh run.sh
+    not ok - tests/cache.sh
+    <<< N5_green: exit status: 1: tests/cache.sh
+    >>> Executing: N4_code (iteration 2 of 3)
+    <<< N4_code: 2 files: src/cache, src/old
+    >>> Executing: N5_green (iteration 2 of 3)
+    $ sh run.sh
+    <<< N5_green: the tests pass
+    >>> Executing: N6_review (iteration 2 of 3)
+    <<< N6_review: revise, 1 finding
+    >>> Executing: N4_code (iteration 3 of 3)
+    <<< N4_code: 1 file: src/note
+    >>> Executing: N5_green (iteration 3 of 3)
+    $ sh run.sh
+    <<< N5_green: the tests pass
+    >>> Executing: N6_review (iteration 3 of 3)
+    <<< N6_review: approved
+    >>> Executing: N7_commit
+    git: [wf/impl-42 TIP] IMPL-42: Cache the index
+    git:  4 files changed, 3 insertions(+), 3 deletions(-)
+    git:  create mode 100644 src/cache
+    git:  create mode 100644 src/note
+    git:  delete mode 100644 src/old
+    git:  create mode 100644 tests/cache.sh
+    <<< N7_commit: committed as TIP on branch wf/impl-42
+    ");
     assert!(!worktree(&stage).exists());
     assert_eq!(git(&stage, &["worktree", "list"]).lines().count(), 1);
     assert_eq!(

@@ -91,7 +91,7 @@ fn a_branch_with_commits_of_somebody_else_is_not_touched() {
 }
 
 #[test]
-fn a_changed_design_goes_on_where_our_last_commit_is_or_at_the_project_s_once_that_is_merged() {
+fn a_changed_design_is_built_anew_where_the_project_is_and_our_last_commit_gives_way() {
     let mut stage = stage(|asked| {
         if asked.node == "N4_code" && asked.text.contains("Also src/more") {
             return crate::testing::says("### FILE: src/more\n```\nmore\n```\n");
@@ -108,14 +108,14 @@ fn a_changed_design_goes_on_where_our_last_commit_is_or_at_the_project_s_once_th
     checkpoint::set_aside(&stage.checkpoint()).unwrap();
     stage.job.our_output_sha256 = Some(sha256(first.trim().as_bytes()));
     assert_eq!(approves(&stage), "wf/impl-42");
-    assert_eq!(git(&stage, &["rev-parse", "wf/impl-42~1"]), first);
+    assert_eq!(git(&stage, &["rev-parse", "wf/impl-42~1"]), git(&stage, &["rev-parse", "main"]));
 
     git(&stage, &["merge", "-q", "--no-edit", "wf/impl-42"]);
-    git(&stage, &["rm", "-q", "src/more"]);
+    git(&stage, &["rm", "-q", "src/more", "tests/more.sh"]);
     git(&stage, &["commit", "-q", "-m", "Less"]);
     checkpoint::set_aside(&stage.checkpoint()).unwrap();
     stage.job.our_output_sha256 = None;
-    assert_eq!(approves(&stage), "wf/impl-42");
+    assert_eq!(approves(&stage), "wf/impl-42", "nothing of its own was on it");
     assert_eq!(git(&stage, &["rev-parse", "wf/impl-42~1"]), git(&stage, &["rev-parse", "main"]));
 }
 
