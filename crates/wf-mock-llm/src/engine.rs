@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::config::MockConfig;
 use crate::context::Context;
 use crate::counters::{Counters, LastMinute, Tally};
+use crate::documents::HUGE_BYTES;
 use crate::faults::Fault;
 use crate::quota::{Dimension, Excess, GroupQuota, Level};
 use crate::wire::{Answer, Call, Dialect, Encoded, Levels, Manner, Refusal};
@@ -370,7 +371,9 @@ impl Engine {
 /// Counts tokens, four bytes each, and ends the text at the request's bound.
 fn bounded(mut text: String, call: &Call) -> Answer {
     let tokens = |bytes: usize| (bytes as u64).div_ceil(4);
-    let bound = call.max_output_tokens.unwrap_or(u64::MAX);
+    // A server that sends twenty megabytes minds no bound.
+    let minds = |_: &u64| text.len() < HUGE_BYTES;
+    let bound = call.max_output_tokens.filter(minds).unwrap_or(u64::MAX);
     let truncated = tokens(text.len()) > bound;
     if truncated {
         let mut end = usize::try_from(bound.saturating_mul(4)).unwrap_or(text.len()).min(text.len());

@@ -73,7 +73,10 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<u8, Trouble> {
     let environ = &ProcessEnviron;
     let cwd = std::env::current_dir().context("the current directory cannot be found")?;
     match &cli.verb {
-        Verb::Init => {
+        Verb::Init(args) if args.prompts => {
+            commands::init::prompts::init(&cli.global, &cwd, environ, out).map(|()| exit::OK)
+        }
+        Verb::Init(_) => {
             let named = cli.global.config.as_deref();
             commands::init::init(named, &cwd, environ, out).map(|()| exit::OK)
         }
@@ -152,7 +155,7 @@ fn in_project(
             };
             commands::clean::clean(&location, &options, jiff::Timestamp::now(), out)?;
         }
-        Verb::Init | Verb::Completions(_) | Verb::Man | Verb::ReviewVerdict(_) => {
+        Verb::Init(_) | Verb::Completions(_) | Verb::Man | Verb::ReviewVerdict(_) => {
             unreachable!("dispatched before the project is looked for")
         }
     }

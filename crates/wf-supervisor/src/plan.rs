@@ -45,7 +45,8 @@ pub fn gather(settings: &Settings, args: &RunArgs, stdin: impl BufRead) -> Resul
         return match &settings.work {
             Work::Workflow(workflow) => match &workflow.input {
                 InputSource::File(pattern) => {
-                    let (items, warnings) = pattern.inputs(&settings.project.dir).map_err(refuse)?;
+                    let (items, warnings) =
+                        pattern.inputs(&settings.project.dir, settings.work.prefix()).map_err(refuse)?;
                     Ok(Gathered { items, by_all: true, warnings })
                 }
                 InputSource::Command(_) => refused(format!(
@@ -61,7 +62,8 @@ pub fn gather(settings: &Settings, args: &RunArgs, stdin: impl BufRead) -> Resul
         Some(path) => ItemSource::File(path.clone()),
         None => ItemSource::Named(args.named.clone()),
     };
-    let items = items::load(&source, settings.lines, &settings.project.cwd, stdin).map_err(refuse)?;
+    let (prefix, cwd) = (settings.work.prefix(), &settings.project.cwd);
+    let items = items::load(&source, settings.lines, prefix, cwd, stdin).map_err(refuse)?;
     if let Work::Command(template) = &settings.work {
         items::check_command(&items, template).map_err(refuse)?;
     }

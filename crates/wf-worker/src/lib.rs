@@ -8,6 +8,7 @@
 
 pub mod checkpoint;
 pub mod job;
+pub mod prompts;
 pub mod workflow;
 
 mod approval;
@@ -25,7 +26,6 @@ mod lineage;
 mod llm;
 mod markdown;
 mod output;
-mod prompts;
 mod run;
 mod session;
 mod settings;

@@ -14,8 +14,8 @@ macro_rules! embedded {
     ($($name:literal),+ $(,)?) => { &[$(($name, include_str!(concat!("prompts/", $name)))),+] };
 }
 
-/// The embedded templates by name.
-const EMBEDDED: &[(&str, &str)] = embedded![
+/// The embedded templates: file name and text.
+pub const EMBEDDED: &[(&str, &str)] = embedded![
     "drafter.md",
     "reviewer.md",
     "lld-template.md",

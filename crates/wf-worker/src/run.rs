@@ -65,18 +65,26 @@ pub struct Surroundings {
 pub fn run(settings: &Settings, job: Job, around: Surroundings) -> Finish {
     let (run, item) = (&settings.run, &settings.item);
     let audit = Arc::new(Audit::new(job.audit_file.clone(), run, item, &job.workflow, settings.attempt));
+    let began = Instant::now();
+    let mut at = None;
     let finish = match prepare(settings, job, around, Arc::clone(&audit)) {
         Err(halt) => halted(halt),
         Ok((work, From::Ended(ending))) => end(&work, ending, true),
-        Ok((mut work, From::Node(builtin, at))) => {
-            match drive(builtin.workflow, at, work.job.max_iterations, &mut work) {
+        Ok((mut work, From::Node(builtin, from))) => {
+            let finish = match drive(builtin.workflow, from, work.job.max_iterations, &mut work) {
                 Ok((ending, _)) => end(&work, ending, false),
                 Err(halt) => left(&mut work, halt),
-            }
+            };
+            at = Some(work.at);
+            finish
         }
     };
+    let (node, iteration) = at.as_ref().map_or(("", 0), |at| (at.node.as_str(), at.iteration));
     audit.record(&Entry {
+        node,
+        iteration,
         event: "finished",
+        duration_ms: Some(began.elapsed().as_millis() as u64),
         verdict: Some(word(finish.verdict)),
         detail: &finish.detail,
         ..Entry::default()

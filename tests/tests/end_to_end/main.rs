@@ -2,6 +2,7 @@
 
 mod bounds;
 mod edges;
+mod flows;
 mod happy_path;
 mod implement;
 mod items;

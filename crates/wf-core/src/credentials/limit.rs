@@ -88,6 +88,14 @@ impl Limit {
         self.learned = Some(Learned { per_minute: measured.clamp(floor, ceiling).max(1.0), accepted: 0.0 });
     }
 
+    /// The provider asks for a lower rate: half of what was used. `accepted` units were accepted within the last minute.
+    pub(super) fn slow_down(&mut self, accepted: u64) {
+        let current = self.learned.map(|l| l.per_minute).or(self.told().map(|n| n as f64));
+        let per_minute = current.unwrap_or(f64::MAX).min(accepted.max(1) as f64) * LOWEST_OF_CURRENT;
+        let floor = current.map_or(1.0, |c| c * LOWEST_OF_CURRENT);
+        self.learned = Some(Learned { per_minute: per_minute.max(floor).max(1.0), accepted: 0.0 });
+    }
+
     /// `units` were accepted: a learned rate creeps up with use until what was told is reached again. It begins with a
     /// hundredth per minute of full use and doubles that every minute, so a rate that was nearly right is seldom
     /// refused and one that was far too low is soon left behind.

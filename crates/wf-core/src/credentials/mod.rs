@@ -9,6 +9,7 @@
 mod breaker;
 mod bucket;
 mod calls;
+mod coincidence;
 mod coordinator;
 mod day;
 mod dice;

@@ -20,6 +20,7 @@ use crate::exit::{Trouble, refused};
 use crate::keys::KeyRing;
 use crate::plan::recorded::recorded_work;
 use crate::plan::{Gathered, Plan};
+
 use crate::run::capture::Capture;
 use crate::run::clock::Clock;
 use crate::run::environment::{self, Base};
@@ -29,6 +30,7 @@ use crate::run::launch::{Launcher, worker_program};
 use crate::run::mock::{self, Mock};
 use crate::run::opening::{begin_records, greet};
 use crate::run::prepare::{Prepared, prepare};
+use crate::run::provider_days::midnights;
 use crate::run::signals::Signals;
 use crate::run::slots::{Opening, Slots};
 use crate::run::words::Speaker;
@@ -156,7 +158,7 @@ async fn conduct(
         events: events_in.clone(),
     })?;
 
-    let pool = pool_spec(settings, &ring);
+    let pool = pool_spec(settings, &ring, clock);
     let mut journal = Journal::create(&run)?;
     let mut summary = RunSummary::default();
     let history = begin_records(
@@ -228,8 +230,9 @@ fn redactor(ring: &KeyRing) -> Result<Redactor, Trouble> {
 }
 
 /// The pool as the core knows it: the keys that have a secret, numbered as the ring numbers them.
-fn pool_spec(settings: &Settings, ring: &KeyRing) -> PoolSpec {
-    PoolSpec { keys: ring.specs(), ..settings.pool.spec() }
+fn pool_spec(settings: &Settings, ring: &KeyRing, clock: Clock) -> PoolSpec {
+    let midnights = midnights(&settings.pool.providers, clock.wall_origin());
+    PoolSpec { keys: ring.specs(), midnights, ..settings.pool.spec() }
 }
 
 fn policy(settings: &Settings, tokens_spent: u64) -> Policy {

@@ -293,7 +293,9 @@ fn workflow_table(table: &Table<'_>, name: WorkflowName, dir: &Path) -> Result<W
     if let Some(path) = &prompts
         && !path.is_dir()
     {
-        return Err(table.refuse_key("prompts", &format!("{} is not a directory", path.display())));
+        let clause =
+            format!("{} is not a directory (wf-supervisor init --prompts makes one)", path.display());
+        return Err(table.refuse_key("prompts", &clause));
     }
     let test_command = match table.get("test_command") {
         Some(value) if value.string().is_some() => {

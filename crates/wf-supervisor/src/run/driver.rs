@@ -41,6 +41,9 @@ pub async fn drive(
             return (hands.last_trouble(&done.follow_ups).unwrap_or(exit), supervisor);
         }
         turn.extend(done.follow_ups);
+        if done.read_keys {
+            keys.read_now();
+        }
         if done.suspend {
             hands.suspend(signals).await;
             turn.push_back(Event::Continue);
@@ -62,6 +65,7 @@ pub async fn drive(
             Some(told) = captured.recv() => hands.heard(told),
             (ring, changes) = keys.next(hands.ring()) => {
                 turn.extend(hands.take_keys(ring, &changes));
+                turn.extend(keys.was_asked_for().then_some(Event::KeysRead));
                 continue;
             }
             () = clock.until(supervisor.next_deadline()) => Event::Tick,

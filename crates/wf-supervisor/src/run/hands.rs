@@ -105,6 +105,8 @@ pub struct Done {
     pub exit: Option<u8>,
     /// The supervisor is to stop itself now.
     pub suspend: bool,
+    /// The key sources are to be read again now.
+    pub read_keys: bool,
 }
 
 impl Hands {
@@ -233,6 +235,7 @@ impl Hands {
             Effect::Tell { attempt, reply } => self.tell(attempt, reply),
             Effect::Close { attempt, .. } => self.close(attempt, done),
             Effect::Suspend => done.suspend = true,
+            Effect::ReadKeys => done.read_keys = true,
             Effect::Resume => self.parts.slots.thaw(),
             Effect::Say(saying) => self.say(&saying),
             Effect::Finish { exit } => done.exit = Some(exit),

@@ -1,4 +1,5 @@
-//! While workers wait for quota, key sources are read again every few seconds, so that an operator can help a waiting run.
+//! While workers wait for quota, key sources are read again every few seconds, so that an operator can help a waiting run;
+//! and once more, at once, when the pool is dead and the run would end.
 
 use std::time::Duration;
 
@@ -21,11 +22,41 @@ pub struct KeyWatch {
     due: Option<Instant>,
     /// A source may be a command that takes its time: it is read beside the loop.
     reading: Option<JoinHandle<(KeyRing, Vec<KeyChange>)>>,
+    wanted: Wanted,
+}
+
+/// A reading that somebody waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Wanted {
+    #[default]
+    No,
+    /// It has not begun: one that is under way may have read a source before its change.
+    Next,
+    /// It has begun.
+    This,
 }
 
 impl KeyWatch {
+    /// Asks for a reading now.
+    pub fn read_now(&mut self) {
+        self.wanted = Wanted::Next;
+        self.due = Some(Instant::now());
+    }
+
+    /// After a reading: whether it was the one that was asked for.
+    pub fn was_asked_for(&mut self) -> bool {
+        let is_it = self.wanted == Wanted::This;
+        if is_it {
+            self.wanted = Wanted::No;
+        }
+        is_it
+    }
+
     /// Whether somebody waits for quota now.
     pub fn follow(&mut self, waiting: bool) {
+        if self.wanted != Wanted::No {
+            return;
+        }
         if !waiting {
             self.due = None;
         } else if self.reading.is_none() {
@@ -55,6 +86,9 @@ impl KeyWatch {
                 Some(at) => {
                     sleep_until(at).await;
                     self.due = None;
+                    if self.wanted == Wanted::Next {
+                        self.wanted = Wanted::This;
+                    }
                     let mut ring = ring.clone();
                     self.reading = Some(tokio::task::spawn_blocking(move || {
                         let changes = ring.reload(&ProcessEnviron, COMMAND_TIME);

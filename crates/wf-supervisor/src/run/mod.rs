@@ -14,6 +14,7 @@ pub mod mock;
 pub mod opening;
 pub mod pool_memory;
 pub mod prepare;
+pub mod provider_days;
 pub mod redaction;
 pub mod signals;
 pub mod slots;

@@ -50,7 +50,7 @@ pub struct State {
     pub unresolved: Vec<String>,
     /// What happened before, oldest first, a line each.
     pub history: Vec<String>,
-    /// The blocking findings of the last review.
+    /// What the last review blocked on: its blocking findings, or all of them where none is.
     pub objections: Vec<String>,
     /// Reviews read so far.
     pub reviews: u32,
@@ -141,7 +141,16 @@ impl Work {
     pub fn ask(&mut self, question: &Question) -> Result<Reply, Halt> {
         let name = CallName { at: self.at.clone(), purpose: question.purpose };
         if let Some(reply) = self.checkpoint.reply(&name)? {
-            self.record("reused", &format!("the {} was received before", question.purpose));
+            let role = self.role(question.asked);
+            self.audit.record(&Entry {
+                node: &self.at.node,
+                iteration: self.at.iteration,
+                event: "reused",
+                provider: Some(&role.provider),
+                model: Some(&role.model),
+                detail: &format!("the {} was received before", question.purpose),
+                ..Entry::default()
+            });
             return Ok(reply);
         }
         let prompt = self.prompt(question)?;

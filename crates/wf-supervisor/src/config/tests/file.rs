@@ -213,7 +213,7 @@ fn wrong_values() {
     [workflow.implement]⏎output = "wf//impl-{id}"
         wf.toml:2: workflow.implement.output: implement writes to a branch, and git takes no branch of this name
     [workflow.lld]⏎prompts = "no/such/dir"
-        wf.toml:2: workflow.lld.prompts: /project/no/such/dir is not a directory
+        wf.toml:2: workflow.lld.prompts: /project/no/such/dir is not a directory (wf-supervisor init --prompts makes one)
     "#);
 }
 

@@ -87,6 +87,8 @@ fn judge(work: &mut Work, at: &Position, text: String) -> Result<Done, Halt> {
         node: &at.node,
         iteration: at.iteration,
         event: "verdict",
+        provider: Some(&work.job.reviewer.provider),
+        model: Some(&work.job.reviewer.model),
         verdict: Some(review.verdict.word()),
         detail: review.contradiction.as_deref().unwrap_or_default(),
         ..Entry::default()
@@ -106,6 +108,7 @@ fn follow(work: &mut Work, at: &Position, review: Review) -> Done {
         return Done::pass(format!("{verdict}{suggestions}"));
     }
     let question = review.question;
+    let blocking = bounded(review.blocking.iter().cloned());
     let mut findings = bounded(review.blocking.into_iter().chain(review.high));
     if let Some(question) = question.as_deref().filter(|q| !findings.iter().any(|f| f.contains(q))) {
         findings.insert(0, format!("Question: {question}"));
@@ -121,8 +124,10 @@ fn follow(work: &mut Work, at: &Position, review: Review) -> Done {
     let count =
         if findings.len() == 1 { "1 finding".to_owned() } else { format!("{} findings", findings.len()) };
     work.remember(&format!("Iteration {}, {verdict}: {}", at.iteration, findings.join(" / ")));
-    let stagnated = same_blocking_findings(&work.state.objections, &findings);
-    work.state.objections.clone_from(&findings);
+    // What is merely of high priority may change from review to review while the same thing blocks.
+    let objections = if blocking.is_empty() { findings.clone() } else { blocking };
+    let stagnated = same_blocking_findings(&work.state.objections, &objections);
+    work.state.objections = objections;
     work.state.findings = findings;
     work.state.reviewed = true;
     work.state.reason = None;

@@ -135,7 +135,7 @@ fn the_audit_trail_names_calls_keys_and_verdicts() {
             "call N3_review key-a",
             "verdict N3_review approved",
             "written N4_finalize ",
-            "finished  approved"
+            "finished N4_finalize approved"
         ]
     );
     assert!(!text.contains("sesame"), "no secret");
@@ -221,6 +221,22 @@ fn the_same_objections_twice_in_a_row_end_it() {
     let finish = stage.run();
     assert!(detail(&finish, JobVerdict::NeedsRevision).starts_with("stagnated: two reviews in a row"));
     assert_eq!(stage.names(), ["N1_draft 1", "N3_review 1", "N1_draft 2", "N3_review 2"]);
+}
+
+#[test]
+fn what_blocks_counts_for_stagnation_whatever_is_found_beside_it() {
+    let mut stage = Stage::new(|asked| match asked.node.as_str() {
+        "N1_draft" => says(DESIGN),
+        _ => {
+            let high: String =
+                (0..4).map(|n| format!("- [ ] **New:** {n} of review {}\n", asked.iteration)).collect();
+            let same = review("REVISE", &["the same"]);
+            says(same.replacen("No issues found\n", &high, 1))
+        }
+    });
+    stage.job.max_iterations = 9;
+    assert!(detail(&stage.run(), JobVerdict::NeedsRevision).starts_with("stagnated: two reviews in a row"));
+    assert_eq!(stage.names().len(), 4);
 }
 
 #[test]
