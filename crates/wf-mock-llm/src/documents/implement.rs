@@ -3,6 +3,7 @@
 //! Which of the three it is, the crate's name and the files as they are, are read from the prompt, as a model would.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use super::{Asked, findings, tagged};
 use crate::draw;
@@ -34,7 +35,9 @@ impl Plan {
         let any = |is: fn(&str) -> bool| listing.lines().any(is);
         let language = if any(|path| path == "Cargo.toml") {
             Language::Rust
-        } else if any(|path| path.ends_with(".py") || path == "pyproject.toml") {
+        } else if any(|path| {
+            Path::new(path).extension().is_some_and(|e| e == "py") || path == "pyproject.toml"
+        }) {
             Language::Python
         } else {
             Language::Shell

@@ -23,13 +23,13 @@ pub fn failing(output: &str) -> Vec<String> {
         return named.into_iter().take(MEMBERS).collect();
     }
     let errors: BTreeSet<String> =
-        lines.iter().filter(|line| is_error(line)).map(|line| bounded(&steady(line))).collect();
+        lines.iter().filter(|line| is_error(line)).map(|line| bounded(steady(line))).collect();
     if !errors.is_empty() {
         return errors.into_iter().take(MEMBERS).collect();
     }
     let told: Vec<&&str> = lines.iter().filter(|line| !line.trim().is_empty()).collect();
     let last = told.len().saturating_sub(LAST_LINES);
-    let last: BTreeSet<String> = told[last..].iter().map(|line| bounded(&steady(line))).collect();
+    let last: BTreeSet<String> = told[last..].iter().map(|line| bounded(steady(line))).collect();
     last.into_iter().collect()
 }
 

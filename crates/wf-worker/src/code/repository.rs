@@ -101,11 +101,11 @@ impl<'a> Repository<'a> {
             }
             None => {
                 let (name, start) = self.choose(branch, &head, ours)?;
-                self.add(&name, start)?;
+                self.add(&name, &start)?;
                 (name, "made")
             }
         };
-        let base = self.line(self.git(), &words(["rev-parse", "--verify", "HEAD^{commit}"]))?;
+        let base = line(self.git(), &words(["rev-parse", "--verify", "HEAD^{commit}"]))?;
         let base = base.ok_or_else(|| Halt::Failed(format!("{} has no commit", self.worktree.display())))?;
         Ok((Place { branch, base, prefix }, how.to_owned()))
     }
@@ -123,7 +123,8 @@ impl<'a> Repository<'a> {
         self.borrow_objects()?;
         self.clear_leftovers(&common, &place.branch)?;
         let tip = self.tip(&place.branch)?;
-        self.add(&place.branch, if tip.is_some() { Start::Branch } else { Start::New(place.base.clone()) })?;
+        let start = if tip.is_some() { Start::Branch } else { Start::New(place.base.clone()) };
+        self.add(&place.branch, &start)?;
         Ok(true)
     }
 
@@ -167,7 +168,7 @@ impl<'a> Repository<'a> {
         if !ran.success && self.worktree.exists() {
             self.owner().say(&ran.output);
         }
-        self.remove_dir(self.worktree)?;
+        remove_dir(self.worktree)?;
         let _ = fs::remove_file(unfinished_beside(self.worktree));
         Ok(())
     }
@@ -175,7 +176,7 @@ impl<'a> Repository<'a> {
     /// The project's commit, and its directory inside its repository.
     fn project_head(&self) -> Result<(String, String), Halt> {
         let dir = self.project.dir.display();
-        let head = self.line(self.project, &words(["rev-parse", "-q", "--verify", "HEAD^{commit}"]))?;
+        let head = line(self.project, &words(["rev-parse", "-q", "--verify", "HEAD^{commit}"]))?;
         let Some(head) = head else {
             return Err(Halt::Failed(if self.project.common_dir()?.is_some() {
                 format!("the repository of {dir} has no commit yet: a worktree needs one")
@@ -185,7 +186,7 @@ impl<'a> Repository<'a> {
                 )
             }));
         };
-        let prefix = self.line(self.project, &words(["rev-parse", "--show-prefix"]))?.unwrap_or_default();
+        let prefix = line(self.project, &words(["rev-parse", "--show-prefix"]))?.unwrap_or_default();
         Ok((head, prefix))
     }
 
@@ -224,7 +225,7 @@ impl<'a> Repository<'a> {
             // Git calls it as the worktree is called, with a number where that name is taken.
             let is_ours = entry.file_name().as_encoded_bytes().starts_with(own);
             if is_ours && self.is_stale(&entry.path()) {
-                self.remove_dir(&entry.path())?;
+                remove_dir(&entry.path())?;
             }
         }
         if fs::symlink_metadata(self.worktree).is_err() {
@@ -232,8 +233,8 @@ impl<'a> Repository<'a> {
         }
         match self.administration()? {
             Some(own) if is_half_made(&own) => {
-                self.remove_dir(self.worktree)?;
-                self.remove_dir(&own)
+                remove_dir(self.worktree)?;
+                remove_dir(&own)
             }
             Some(_) => self.remove_stale_locks(),
             None => self.move_aside(),
@@ -307,8 +308,8 @@ impl<'a> Repository<'a> {
         if !is_owners || is_half_made(&own) {
             return Ok(None);
         }
-        let branch = self.line(self.git(), &words(["symbolic-ref", "-q", "--short", "HEAD"]))?;
-        let tip = self.line(self.git(), &words(["rev-parse", "-q", "--verify", "HEAD^{commit}"]))?;
+        let branch = line(self.git(), &words(["symbolic-ref", "-q", "--short", "HEAD"]))?;
+        let tip = line(self.git(), &words(["rev-parse", "-q", "--verify", "HEAD^{commit}"]))?;
         Ok(tip.map(|tip| Sound { branch: branch.unwrap_or_else(|| "(detached)".into()), tip }))
     }
 
@@ -367,11 +368,11 @@ impl<'a> Repository<'a> {
         )))
     }
 
-    fn add(&self, branch: &str, start: Start) -> Result<(), Halt> {
+    fn add(&self, branch: &str, start: &Start) -> Result<(), Halt> {
         self.is_free(branch)?;
         let path = self.worktree.as_os_str();
         let mut args = words(["worktree", "add", "-q"]).to_vec();
-        match &start {
+        match start {
             Start::Branch => args.extend([path, OsStr::new(branch)]),
             Start::New(commit) | Start::Moved(commit) => {
                 let create = if matches!(start, Start::New(_)) { "-b" } else { "-B" };
@@ -404,26 +405,11 @@ impl<'a> Repository<'a> {
 
     fn tip(&self, branch: &str) -> Result<Option<String>, Halt> {
         let name = format!("refs/heads/{branch}^{{commit}}");
-        self.line(self.owner(), &words(["rev-parse", "-q", "--verify", &name]))
+        line(self.owner(), &words(["rev-parse", "-q", "--verify", &name]))
     }
 
     fn is_ancestor(&self, one: &str, other: &str) -> Result<bool, Halt> {
         Ok(self.owner().run(&words(["merge-base", "--is-ancestor", one, other]))?.success)
-    }
-
-    /// A one-line answer.
-    fn line(&self, git: Git<'_>, args: &[&OsStr]) -> Result<Option<String>, Halt> {
-        match git.ask(args, LINE_BYTES)? {
-            Answer::Yes(out) => Ok(Some(String::from_utf8_lossy(&out).trim_end_matches('\n').to_owned())),
-            Answer::No | Answer::TooMuch => Ok(None),
-        }
-    }
-
-    fn remove_dir(&self, dir: &Path) -> Result<(), Halt> {
-        match fs::remove_dir_all(dir) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed(dir, "cannot be removed", &e)),
-            _ => Ok(()),
-        }
     }
 }
 
@@ -445,6 +431,21 @@ fn is_of(name: &str, branch: &str) -> bool {
 /// Git marks a worktree while it makes it (`add_worktree` in its `builtin/worktree.c` writes this reason).
 fn is_half_made(administration: &Path) -> bool {
     fs::read_to_string(administration.join("locked")).is_ok_and(|why| why.trim() == "initializing")
+}
+
+/// A one-line answer.
+fn line(git: Git<'_>, args: &[&OsStr]) -> Result<Option<String>, Halt> {
+    match git.ask(args, LINE_BYTES)? {
+        Answer::Yes(out) => Ok(Some(String::from_utf8_lossy(&out).trim_end_matches('\n').to_owned())),
+        Answer::No | Answer::TooMuch => Ok(None),
+    }
+}
+
+fn remove_dir(dir: &Path) -> Result<(), Halt> {
+    match fs::remove_dir_all(dir) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed(dir, "cannot be removed", &e)),
+        _ => Ok(()),
+    }
 }
 
 /// Words of a command line.

@@ -1,5 +1,6 @@
 //! The item's worktree, open for work: there, on its branch, and with the files as the checkpoint has them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::code::answer::FILE_BYTES;
@@ -80,7 +81,7 @@ impl Site {
         let files = &work.state.code.files;
         let gone: Vec<&str> =
             files.iter().filter(|(_, text)| text.is_none()).map(|(path, _)| path.as_str()).collect();
-        let known = if gone.is_empty() { Default::default() } else { self.changes(work).entries(&gone)? };
+        let known = if gone.is_empty() { BTreeMap::default() } else { self.changes(work).entries(&gone)? };
         let is_known =
             |(path, text): &(&String, &Option<String>)| text.is_some() || known.contains_key(*path);
         Ok(files.iter().filter(is_known).map(|(path, _)| path.clone()).collect())
