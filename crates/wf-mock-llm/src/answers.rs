@@ -16,7 +16,7 @@ pub fn write(config: &MockConfig, context: Option<&Context>, call: &Call, earlie
         return format!("A reply of the mock server to a prompt of {words} words (mark {mark:016x}).\n");
     };
     let title = documents::title(&call.prompt).unwrap_or_else(|| format!("item {}", context.item));
-    if let Some(text) = config.fixtures.reply(context, &title) {
+    if let Some(text) = config.fixtures.reply(context, &title, earlier) {
         return text;
     }
     let asked = Asked {
@@ -26,7 +26,11 @@ pub fn write(config: &MockConfig, context: Option<&Context>, call: &Call, earlie
         script: script(config, context, call),
         earlier,
     };
-    if context.node.ends_with("draft") {
+    if context.node.ends_with("tests") {
+        documents::implement::tests(&asked)
+    } else if context.node.ends_with("code") {
+        documents::implement::code(&asked)
+    } else if context.node.ends_with("draft") {
         documents::draft(&asked)
     } else if context.node.ends_with("review") {
         documents::review(&asked)

@@ -33,13 +33,18 @@ pub enum Script {
     MisfitOnce,
     /// `huge`: the first reply to each question has 20 MiB; asked again, as `approve@1`.
     Huge,
-    /// `incomplete`: the first draft lacks a section, which the mechanical check finds; then as `approve@1`.
+    /// `incomplete`: the first draft lacks a section, which the mechanical check finds, or the first tests pass before
+    /// there is code; then as `approve@1`.
     Incomplete,
+    /// `red`: the code never makes its tests pass.
+    Red,
+    /// `hostile`: the first code of each iteration names files outside of the project; then as `approve@1`.
+    Hostile,
 }
 
 /// Every script, as messages name them.
 pub const SCRIPTS: &str = "approve@N, never, stagnate, discuss, block, garbage, garbage-once, unmarked, fenced, misfit, \
-                           misfit-once, huge, incomplete";
+                           misfit-once, huge, incomplete, red, hostile";
 
 /// A text that is no [`Script`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +77,8 @@ impl FromStr for Script {
             "misfit-once" => Script::MisfitOnce,
             "huge" => Script::Huge,
             "incomplete" => Script::Incomplete,
+            "red" => Script::Red,
+            "hostile" => Script::Hostile,
             other => {
                 let reviews = other.strip_prefix("approve@").ok_or_else(bad)?;
                 Script::Approve(reviews.parse().ok().filter(|n| *n > 0).ok_or_else(bad)?)

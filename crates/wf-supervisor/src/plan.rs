@@ -227,6 +227,12 @@ pub fn output_file(settings: &Settings, workflow: &WorkflowSettings, id: &ItemId
     })
 }
 
+/// A workflow as the worker has it.
+pub fn built_in(name: WorkflowName) -> Builtin {
+    wf_worker::workflow::find(name.word())
+        .expect("a test compares the worker's workflows with the names here")
+}
+
 fn plan_item(
     settings: &Settings,
     index: usize,
@@ -291,9 +297,9 @@ fn plan_item(
     };
     if let (Work::Workflow(workflow), true) = (&settings.work, planned.works()) {
         let per_call = (seen.input_bytes.unwrap_or(0) / 4 + TOKENS_BESIDE_INPUT).max(TOKENS_PER_CALL);
-        // A call repeated after a refusal by the provider is the same call.
-        let most = |builtin: Builtin| u64::from(builtin.most_calls(workflow.max_iterations));
-        planned.calls_at_most = wf_worker::workflow::find(workflow.name.word()).map_or(0, most);
+        // Repeated calls after a refusal by the provider are the same call.
+        let most = built_in(workflow.name).most_calls(workflow.max_iterations);
+        planned.calls_at_most = u64::from(most);
         planned.tokens_about = planned.calls_at_most * per_call;
     }
     planned

@@ -11,9 +11,11 @@ pub mod job;
 pub mod prompts;
 pub mod workflow;
 
+mod approval;
 mod audit;
 mod checks;
 mod child;
+mod code;
 mod console;
 mod edits;
 mod git;

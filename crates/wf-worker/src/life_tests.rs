@@ -94,6 +94,7 @@ impl World {
             prompts_dir: None,
             redo: false,
             call_timeout_ms: 60_000,
+            code: None,
         };
         World { dir, mock, job }
     }

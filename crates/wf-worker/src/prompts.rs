@@ -27,6 +27,14 @@ pub const EMBEDDED: &[(&str, &str)] = embedded![
     "revise.md",
     "mend.md",
     "verdict-only.md",
+    "coder.md",
+    "code-reviewer.md",
+    "implement-project.md",
+    "implement-format.md",
+    "implement-tests.md",
+    "implement-code.md",
+    "implement-mend.md",
+    "implement-review.md",
 ];
 
 /// All templates of a job.

@@ -4,6 +4,7 @@ mod bounds;
 mod edges;
 mod flows;
 mod happy_path;
+mod implement;
 mod items;
 mod keys;
 mod kills;

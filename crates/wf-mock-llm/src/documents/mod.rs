@@ -1,6 +1,7 @@
 //! The embedded documents: credible drafts and reviews that depend on the item alone.
 
 mod findings;
+pub mod implement;
 mod issue;
 mod lld;
 mod review;
@@ -62,9 +63,10 @@ pub fn title(prompt: &str) -> Option<String> {
     (!title.is_empty()).then(|| title.chars().take(120).collect())
 }
 
-/// The input in a prompt: what stands in `<input>` tags, as the built-in worker's prompts have it; else everything.
+/// The input in a prompt: what stands in `<input>` or `<design>` tags, as the built-in worker's prompts have it; else
+/// everything.
 fn input(prompt: &str) -> &str {
-    tagged(prompt, "<input", "</input>").unwrap_or(prompt)
+    tagged(prompt, "<input", "</input>").or_else(|| tagged(prompt, "<design", "</design>")).unwrap_or(prompt)
 }
 
 /// What stands between the last pair of these tags, the rest of the opening tag left out.

@@ -40,7 +40,12 @@ pub fn review(asked: &Asked<'_>) -> String {
         Script::Fenced | Script::Misfit | Script::MisfitOnce if iteration == 1 => revise(1),
         Script::Huge if asked.earlier == 0 => Says::Noise,
         Script::Huge => Says::VerdictAlone,
-        Script::Fenced | Script::Misfit | Script::MisfitOnce | Script::Incomplete => Says::Approved,
+        Script::Fenced
+        | Script::Misfit
+        | Script::MisfitOnce
+        | Script::Incomplete
+        | Script::Red
+        | Script::Hostile => Says::Approved,
     };
     document(asked, &says)
 }

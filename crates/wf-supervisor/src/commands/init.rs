@@ -78,6 +78,13 @@ fn write_config(
     Ok(())
 }
 
+/// What only the workflow that runs tests has.
+const OF_IMPLEMENT: &str = "#output = \"wf/impl-{id}\"
+# What runs the tests, in the item's worktree, and how long that may take; needed.
+#test_command = [\"cargo\", \"test\"]
+#test_timeout = \"4m\"
+";
+
 /// The text of the file. Settings are commented out as `#key = value`, prose as `# words`.
 fn content(environ: &dyn Environ, in_repository: bool, prompts: Prompts) -> String {
     let keys = default_keys(environ);
@@ -94,9 +101,12 @@ fn content(environ: &dyn Environ, in_repository: bool, prompts: Prompts) -> Stri
         (default_models(Dialect::Anthropic).first, default_models(Dialect::Gemini).first);
     let dir = prompts::DIR;
     let (off, others) = match prompts {
-        Prompts::Embedded => ("#", String::new()),
+        Prompts::Embedded => ("#", format!("\n#[workflow.implement]\n{OF_IMPLEMENT}")),
         Prompts::Written => {
-            let table = |name: &&WorkflowName| format!("\n[workflow.{name}]\nprompts = \"{dir}\"\n");
+            let table = |name: &&WorkflowName| {
+                let more = if **name == WorkflowName::Implement { OF_IMPLEMENT } else { "" };
+                format!("\n[workflow.{name}]\n{more}prompts = \"{dir}\"\n")
+            };
             let names = WorkflowName::ALL;
             ("", names.iter().filter(|name| **name != WorkflowName::Lld).map(|name| table(&name)).collect())
         }

@@ -123,7 +123,7 @@ async fn conduct(
     base: Base,
     mut warnings: Vec<String>,
 ) -> Result<u8, Trouble> {
-    let Prepared { state, run, lock, mut history, plan, tokens_spent, typed } = prepared;
+    let Prepared { state, run, lock, mut history, plan, tokens_spent, designs, typed } = prepared;
     // The mock's keys and limits begin anew with it.
     let keeps_pool = recorded_work(settings).realm == Realm::Real;
     let recalled = if keeps_pool { recall_pool(&mut history, &ring, &mut warnings)? } else { None };
@@ -187,7 +187,8 @@ async fn conduct(
     let window = PoolWindow::new(run.clone(), settings.mock.is_some(), clock.wall_origin());
     let policy = policy(settings, tokens_spent);
     let bounds = bounds(settings, workers);
-    let launcher = Launcher::new(settings, plan, recorded_work(settings), state.clone(), run.clone())?;
+    let launcher =
+        Launcher::new(settings, plan, designs, recorded_work(settings), state.clone(), run.clone())?;
     let capture = Capture::new(
         run.path().to_owned(),
         settings.max_log_bytes,

@@ -4,19 +4,18 @@ use std::io::{self, Write};
 
 use wf_providers::MODELS_AS_OF;
 use wf_worker::prompts::EMBEDDED;
-use wf_worker::workflow::find;
 
 use crate::cli::value::WorkflowName;
 use crate::config::{Configuration, Environ, InputSource, RoleSettings, WorkflowSettings};
 use crate::items::placeholders::shown;
+use crate::plan::built_in;
 
 /// Writes nodes, input, output and models of every workflow. Where the models cannot be chosen the reason stands in
 /// their place.
 pub fn workflows(config: &Configuration, environ: &dyn Environ, out: &mut dyn Write) -> io::Result<()> {
     for name in WorkflowName::ALL {
         writeln!(out, "{name} ({}): {}", name.prefix(), purpose(name))?;
-        let nodes = find(name.word()).map(|builtin| builtin.nodes().join(" -> "));
-        writeln!(out, "  nodes     {}", nodes.unwrap_or_else(|why| format!("none: {why}")))?;
+        writeln!(out, "  nodes     {}", built_in(name).nodes().join(" -> "))?;
         match config.workflow(name, environ, false) {
             Ok((workflow, warnings)) => {
                 describe(&workflow, config, out)?;
@@ -48,6 +47,12 @@ fn describe(workflow: &WorkflowSettings, config: &Configuration, out: &mut dyn W
     writeln!(out, "  drafter   {}", role(&workflow.drafter))?;
     writeln!(out, "  reviewer  {}", role(&workflow.reviewer))?;
     writeln!(out, "  rounds    at most {}", workflow.max_iterations)?;
+    if workflow.name == WorkflowName::Implement {
+        let tests =
+            workflow.test_command.as_ref().map(|words| words.iter().map(Into::into).collect::<Vec<_>>());
+        let tests = tests.map_or_else(|| "none: test_command is needed".to_owned(), |words| shown(&words));
+        writeln!(out, "  tests     {tests}")?;
+    }
     let Some(dir) = &workflow.prompts_dir else { return Ok(()) };
     let own = EMBEDDED.iter().filter(|(name, _)| dir.join(name).exists()).count();
     writeln!(out, "  prompts   {} ({own} of {} templates)", config.project.shown(dir), EMBEDDED.len())
@@ -66,6 +71,13 @@ mod tests {
     use super::*;
     use crate::config::environ::FixedEnviron;
     use crate::config::tests::configuration;
+
+    #[test]
+    fn every_name_is_a_workflow_of_the_worker() {
+        for name in WorkflowName::ALL {
+            assert_eq!(built_in(name).workflow.prefix, name.prefix());
+        }
+    }
 
     #[test]
     fn as_the_project_has_them() {
@@ -109,6 +121,7 @@ mod tests {
       drafter   openai a
       reviewer  openai a
       rounds    at most 5
+      tests     none: test_command is needed
       note      a reviews its own drafts in workflow implement
 
     Models without configuration as of DATE; [workflow.NAME] in wf.toml changes them.

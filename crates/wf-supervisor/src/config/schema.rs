@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use wf_core::credentials::QuotaLimits;
 use wf_providers::Dialect;
@@ -40,8 +41,17 @@ const RUN: &[&str] = &[
 const PROVIDER: &[&str] = &["kind", "base_url"];
 const LIMITS: &[&str] = &["rpm", "tpm", "rpd"];
 const QUOTA: &[&str] = &["rpm", "tpm", "rpd", "models"];
-const WORKFLOW: &[&str] =
-    &["input", "output", "max_iterations", "commit", "drafter", "reviewer", "prompts", "test_command"];
+const WORKFLOW: &[&str] = &[
+    "input",
+    "output",
+    "max_iterations",
+    "commit",
+    "drafter",
+    "reviewer",
+    "prompts",
+    "test_command",
+    "test_timeout",
+];
 const INPUT: &[&str] = &["command"];
 const ROLE: &[&str] = &["provider", "model", "max_output_tokens"];
 
@@ -120,6 +130,8 @@ pub struct WorkflowTable {
     pub prompts: Option<PathBuf>,
     /// What `implement` runs to test.
     pub test_command: Option<Vec<String>>,
+    /// How long that may take.
+    pub test_timeout: Option<Duration>,
 }
 
 /// The whole of `wf.toml`.
@@ -292,8 +304,19 @@ fn workflow_table(table: &Table<'_>, name: WorkflowName, dir: &Path) -> Result<W
         }
         _ => table.strings("test_command")?,
     };
-    if test_command.is_some() && name != WorkflowName::Implement {
-        return Err(table.refuse_key("test_command", "only the workflow implement runs tests"));
+    for key in ["test_command", "test_timeout"] {
+        if table.get(key).is_some() && name != WorkflowName::Implement {
+            return Err(table.refuse_key(key, "only the workflow implement runs tests"));
+        }
+    }
+    let test_timeout = table.string("test_timeout")?.map(value::time).transpose();
+    let test_timeout = test_timeout.map_err(|why| table.refuse_key("test_timeout", &why))?;
+    if let Some(branch) = output.as_ref().filter(|_| name == WorkflowName::Implement)
+        && !is_branch_name(branch.as_str())
+    {
+        return Err(
+            table.refuse_key("output", "implement writes to a branch, and git takes no branch of this name")
+        );
     }
     if test_command.as_ref().is_some_and(Vec::is_empty) {
         return Err(table.refuse_key("test_command", "the command is empty"));
@@ -307,7 +330,19 @@ fn workflow_table(table: &Table<'_>, name: WorkflowName, dir: &Path) -> Result<W
         reviewer: table.table("reviewer", "reviewer")?.map(|t| role(&t)).transpose()?,
         prompts,
         test_command,
+        test_timeout,
     })
+}
+
+/// The rules of `git check-ref-format`, as far as a pattern can break them; an item's id cannot.
+fn is_branch_name(pattern: &str) -> bool {
+    let forbidden = |c: char| c.is_control() || " ~^:?*[\\".contains(c);
+    let plain = pattern.replace("{id}", "id");
+    !(plain.contains(forbidden) || plain.contains("..") || plain.contains("@{"))
+        && !plain.starts_with('-')
+        && plain.split('/').all(|part| {
+            !part.is_empty() && !part.starts_with('.') && !part.ends_with('.') && !part.ends_with(".lock")
+        })
 }
 
 fn input_command(table: &Table<'_>) -> Result<Vec<String>, Trouble> {

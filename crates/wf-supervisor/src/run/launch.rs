@@ -12,8 +12,9 @@ use wf_core::{AttemptId, ItemId, ItemIndex, Slot};
 use wf_protocol::Secret as Token;
 use wf_warden::Spawn;
 use wf_worker::checkpoint;
-use wf_worker::job::{Input, Job, Role};
+use wf_worker::job::{CodeJob, Input, Job, Role};
 
+use crate::cli::value::WorkflowName;
 use crate::config::{InputSource, RoleSettings, Settings, Work, WorkflowSettings};
 use crate::items::ItemSpec;
 use crate::items::placeholders::{self, Fill, Template};
@@ -53,6 +54,8 @@ pub struct Launcher {
     stale: HashSet<ItemIndex>,
     /// What earlier runs wrote, by item.
     ours: HashMap<ItemIndex, String>,
+    /// SHA-256 of approved designs, by item.
+    designs: HashMap<ItemId, Vec<String>>,
     /// By the key's name: the variable in which `--with-key` hands it over.
     key_variables: HashMap<String, &'static str>,
 }
@@ -74,10 +77,11 @@ struct JobSettings {
 }
 
 impl Launcher {
-    /// For a run in `run` with this plan.
+    /// For a run in `run` with this plan; `designs` are the SHA-256 of those approved, by item.
     pub fn new(
         settings: &Settings,
         plan: Plan,
+        designs: HashMap<ItemId, Vec<String>>,
         work: WorkId,
         state: StateDir,
         run: RunDir,
@@ -126,6 +130,7 @@ impl Launcher {
             stale: outdated,
             ours,
             key_variables,
+            designs,
             items,
         })
     }
@@ -245,6 +250,8 @@ impl Launcher {
             project_dir: settings.project.clone(),
             input,
             output: match output.strip_prefix("/") {
+                // A branch has the same name everywhere; a mock run's is in a repository of its own.
+                _ if workflow.name == WorkflowName::Implement => output,
                 // A mock run writes nowhere but below its own directory.
                 Ok(inside) if self.work.realm == Realm::Mock => settings.outputs.join(inside),
                 Err(_) if self.work.realm == Realm::Mock => settings.outputs.join(&output),
@@ -260,9 +267,21 @@ impl Launcher {
             prompts_dir: workflow.prompts_dir.clone(),
             redo: settings.redo,
             call_timeout_ms: settings.call_timeout_ms,
+            code: (workflow.name == WorkflowName::Implement).then(|| self.code_job(workflow, id)),
         };
         serde_json::to_string(&job)
             .expect("a job is plain strings and numbers with UTF-8 paths checked at load")
+    }
+
+    fn code_job(&self, workflow: &WorkflowSettings, id: &ItemId) -> CodeJob {
+        let realm = self.work.realm;
+        CodeJob {
+            worktree: self.state.worktree(realm, id),
+            repository: (realm == Realm::Mock).then(|| self.state.mock_repository()),
+            test_command: workflow.test_command.clone().unwrap_or_default(),
+            test_timeout_ms: u64::try_from(workflow.test_timeout.as_millis()).unwrap_or(u64::MAX),
+            approved_designs: self.designs.get(id).cloned().unwrap_or_default(),
+        }
     }
 
     /// The item's checkpoint database.

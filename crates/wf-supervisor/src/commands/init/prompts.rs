@@ -161,7 +161,7 @@ mod tests {
     fn everything_is_written_once_and_what_was_edited_is_kept() {
         let dir = tempfile::tempdir().unwrap();
         insta::assert_snapshot!(run(dir.path(), &[]).unwrap(), @r"
-    wrote 11 templates to prompts/: drafter.md, reviewer.md, lld-template.md, lld-draft.md, lld-review.md, issue-template.md, issue-draft.md, issue-review.md, revise.md, mend.md, verdict-only.md
+    wrote 19 templates to prompts/: drafter.md, reviewer.md, lld-template.md, lld-draft.md, lld-review.md, issue-template.md, issue-draft.md, issue-review.md, revise.md, mend.md, verdict-only.md, coder.md, code-reviewer.md, implement-project.md, implement-format.md, implement-tests.md, implement-code.md, implement-mend.md, implement-review.md
     wrote wf.toml: every line is a default, remove a '#' to change it
     no key is set: export GEMINI_API_KEY, ANTHROPIC_API_KEY or OPENAI_API_KEY, or try --mock
     next: edit a template; wf-supervisor workflows shows where they are taken from
@@ -197,7 +197,7 @@ mod tests {
         fs::create_dir(&below).unwrap();
         let said = run(&below, &[]).unwrap().replace(&dir.path().display().to_string(), "DIR");
         insta::assert_snapshot!(said, @r#"
-    wrote 11 templates to DIR/house/: drafter.md, reviewer.md, lld-template.md, lld-draft.md, lld-review.md, issue-template.md, issue-draft.md, issue-review.md, revise.md, mend.md, verdict-only.md
+    wrote 19 templates to DIR/house/: drafter.md, reviewer.md, lld-template.md, lld-draft.md, lld-review.md, issue-template.md, issue-draft.md, issue-review.md, revise.md, mend.md, verdict-only.md, coder.md, code-reviewer.md, implement-project.md, implement-format.md, implement-tests.md, implement-code.md, implement-mend.md, implement-review.md
     built-in templates are still used by issue, implement: to change that, add prompts = "prompts/" to [workflow.NAME] in DIR/wf.toml
     "#);
         assert!(dir.path().join("house/lld-draft.md").is_file());

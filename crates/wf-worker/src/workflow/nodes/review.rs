@@ -3,7 +3,11 @@
 use minijinja::context;
 use wf_review::{Review, Verdict, same_blocking_findings};
 
+use super::site::{self, Site};
+use super::test_run;
 use crate::audit::Entry;
+use crate::code::answer::fence_around;
+use crate::code::changes::DIFF_BYTES;
 use crate::halt::Halt;
 use crate::lineage;
 use crate::workflow::graph::{Done, Position};
@@ -13,9 +17,42 @@ use crate::workflow::work::{Asked, Question, Work, bounded};
 const REVIEW_TOKENS: u64 = 1500;
 const VERDICT_TOKENS: u64 = 200;
 
-/// Reviews. Where no verdict can be read, the reviewer is asked once more for the verdict alone.
+/// Reviews the document.
 pub fn run(work: &mut Work, at: &Position) -> Result<Done, Halt> {
     let text = work.render(work.kind.review, context! { unresolved => work.state.unresolved.clone() })?;
+    judge(work, at, text)
+}
+
+/// Reviews what the code changed.
+pub fn diff(work: &mut Work, at: &Position) -> Result<Done, Halt> {
+    let site = Site::open(work)?;
+    let files = site.files_to_commit(work)?;
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    let diff = {
+        let _lock = site::repository(work)?.lock()?;
+        site.changes(work).diff(&files)?
+    };
+    let Some(diff) = diff else {
+        let reason = format!(
+            "the diff is larger than {} KiB, which nobody reviews: split the design",
+            DIFF_BYTES / 1024
+        );
+        work.state.reason = Some(reason.clone());
+        return Ok(Done::undecided(reason));
+    };
+    work.trace(lineage::Kind::Diff, &diff)?;
+    let values = context! {
+        fence => fence_around(&diff),
+        diff,
+        changed_tests => work.state.code.changed_tests(),
+        test_command => test_run::shown(work)?,
+    };
+    let text = work.render(work.kind.review, values)?;
+    judge(work, at, text)
+}
+
+/// Asks the reviewer. Where no verdict can be read, it is asked once more for the verdict alone.
+fn judge(work: &mut Work, at: &Position, text: String) -> Result<Done, Halt> {
     let mut question = Question {
         asked: Asked::Reviewer,
         purpose: "review",

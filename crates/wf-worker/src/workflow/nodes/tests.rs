@@ -1,7 +1,9 @@
 //! Whole workflows over a scripted model: what is asked, what is kept, and how it ends.
 
+mod code;
 mod files;
 mod replies;
+mod worktrees;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -277,6 +279,6 @@ fn the_issue_workflow_is_the_same_table_with_its_own_words() {
     assert!(stage.asked()[0].text.contains("## Definition of Done"));
     assert!(stage.asked()[0].system.contains("workflow=issue "));
     assert_eq!(stage.file("issues/out.md").unwrap(), text);
-    stage.job.workflow = "implement".into();
-    assert!(detail(&stage.run(), JobVerdict::Failed).contains("\"implement\" is not built into this worker"));
+    stage.job.workflow = "deploy".into();
+    assert!(detail(&stage.run(), JobVerdict::Failed).contains("\"deploy\" is not built into this worker"));
 }
