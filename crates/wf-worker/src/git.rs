@@ -118,7 +118,7 @@ impl<'a> Git<'a> {
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) => {
-                self.console.say("git: waiting for another worker of this repository")
+                self.console.say("git: waiting for another worker of this repository");
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }

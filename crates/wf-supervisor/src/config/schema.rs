@@ -338,10 +338,12 @@ fn workflow_table(table: &Table<'_>, name: WorkflowName, dir: &Path) -> Result<W
 fn is_branch_name(pattern: &str) -> bool {
     let forbidden = |c: char| c.is_control() || " ~^:?*[\\".contains(c);
     let plain = pattern.replace("{id}", "id");
-    !(plain.contains(forbidden) || plain.contains("..") || plain.contains("@{"))
-        && !plain.starts_with('-')
+    !(plain.contains(forbidden) || plain.contains("..") || plain.contains("@{") || plain.starts_with('-'))
         && plain.split('/').all(|part| {
-            !part.is_empty() && !part.starts_with('.') && !part.ends_with('.') && !part.ends_with(".lock")
+            !part.is_empty()
+                && !part.starts_with('.')
+                && !part.ends_with('.')
+                && part.strip_suffix(".lock").is_none()
         })
 }
 

@@ -87,7 +87,7 @@ pub fn assert_tidy(stage: &Stage) {
     while let Some(dir) = dirs.pop() {
         for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
             let name = entry.file_name().into_string().unwrap();
-            assert!(!name.ends_with(".lock") && !name.ends_with(".wf-tmp") && name != "locked", "{entry:?}");
+            assert!([".lock", ".wf-tmp", "locked"].iter().all(|end| !name.ends_with(end)), "{entry:?}");
             if entry.file_type().unwrap().is_dir() {
                 dirs.push(entry.path());
             }
