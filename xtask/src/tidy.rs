@@ -9,13 +9,15 @@ use anyhow::{Context as _, Result, bail};
 use crate::{root, say};
 
 /// Who may know whom, as `docs/architecture.md` draws it. A crate that is not here may know none of the others.
-const MAY_KNOW: [(&str, &[&str]); 5] = [
+const MAY_KNOW: [(&str, &[&str]); 6] = [
     (
         "wf-supervisor",
         &["wf-core", "wf-protocol", "wf-providers", "wf-review", "wf-warden", "wf-worker", "wf-mock-llm"],
     ),
     ("wf-worker", &["wf-protocol", "wf-providers", "wf-review"]),
     ("wf-tests", &["wf-protocol"]),
+    // The benchmarks' workers, which make leases and calls and nothing else.
+    ("xtask", &["wf-protocol", "wf-providers"]),
     ("wf-fuzz", &["wf-providers", "wf-protocol", "wf-review"]),
     // The mock speaks the providers' dialects; only its tests read them back with the real reader.
     ("wf-mock-llm", &[]),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::chatter::Chatter;
 use crate::credentials::{CallId, KeyIndex};
 use crate::watchdog::Watchdog;
 use crate::{AttemptEnd, AttemptId, Leftover, Outcome, OutputRef, Slot, StopCause, Time, Verdict};
@@ -71,6 +72,8 @@ pub struct Attempt {
     pub finished: Option<(Verdict, String, Option<OutputRef>)>,
     /// The last reason for which it was denied a call, and whether a later run may succeed.
     pub denied: Option<(bool, String)>,
+    /// What may still be recorded of what it says.
+    pub chatter: Chatter,
     /// How its process ended, and when.
     pub end: Option<(AttemptEnd, Time)>,
     /// Whether its tree is empty.
@@ -105,6 +108,7 @@ impl Attempt {
             keys: Vec::new(),
             finished: None,
             denied: None,
+            chatter: Chatter::new(now),
             end: None,
             swept: false,
             output_ended: false,
@@ -219,7 +223,10 @@ impl Attempt {
             AttemptEnd::Signalled { signal } => {
                 (Outcome::Failed, format!("killed by {}", signal_name(*signal)))
             }
-            AttemptEnd::NotSpawned { why } => (Outcome::Failed, why.clone()),
+            AttemptEnd::NotSpawned { why } => {
+                let may_come = self.denied.as_ref().is_some_and(|(passing, _)| *passing);
+                (if may_come { Outcome::Interrupted } else { Outcome::Failed }, why.clone())
+            }
             AttemptEnd::Lost => (Outcome::Failed, "the warden process above it was lost".into()),
         }
     }

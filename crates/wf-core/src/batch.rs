@@ -120,6 +120,12 @@ impl Batch {
         }
     }
 
+    /// Whether [`Batch::begin_next`] would begin one.
+    pub fn can_begin(&self, now: Time) -> bool {
+        let is_due = self.later.first().is_some_and(|(at, _)| *at <= now);
+        !self.free.is_empty() && (is_due || !self.ready.is_empty())
+    }
+
     /// Takes the next ready item and a free slot, and makes them an attempt.
     pub fn begin_next(&mut self, now: Time) -> Option<(AttemptId, Slot)> {
         while let Some(&(at, item)) = self.later.first().filter(|(at, _)| *at <= now) {

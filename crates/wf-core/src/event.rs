@@ -131,6 +131,8 @@ pub enum Event {
     },
     /// A key appeared or its secret changed while the run waits.
     KeyChanged(KeySpec),
+    /// The key sources were read as [`Effect::ReadKeys`] asks, and what changed was told before.
+    KeysRead,
 }
 
 /// A signal that stops a run.
@@ -254,6 +256,9 @@ pub enum Effect {
     Suspend,
     /// Let every worker's tree go on (SIGCONT).
     Resume,
+    /// Read the key sources again now: the pool is dead, and an operator may have changed something since they were read.
+    /// Answered by [`Event::KeyChanged`] for each change, and [`Event::KeysRead`].
+    ReadKeys,
     /// Append to the journal.
     Record(Record),
     /// Tell people.
@@ -357,6 +362,11 @@ pub enum Saying {
         item: ItemIndex,
         /// The grace period.
         grace: Duration,
+    },
+    /// A worker says more than it may have recorded; the rest is left out. Said once for an attempt.
+    Chatter {
+        /// Whose.
+        item: ItemIndex,
     },
     /// The machine is short of processes, descriptors or memory: starts are delayed.
     Shortage {

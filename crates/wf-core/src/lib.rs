@@ -8,6 +8,7 @@
 
 mod attempt;
 mod batch;
+mod chatter;
 pub mod credentials;
 mod event;
 mod item;
@@ -21,6 +22,7 @@ mod watchdog;
 
 pub use attempt::{Kind, signal_name, words};
 pub use batch::Planned;
+pub use chatter::PER_SECOND as RECORDS_PER_SECOND;
 pub use event::{Effect, Effects, Event, Reply, Saying, StopCause, StopSignal};
 pub use item::{AttemptId, Item, ItemId, ItemIdError, ItemIndex, Outcome, Slot, Verdict};
 pub use record::{AttemptEnd, Counts, Leftover, OutputRef, PlanAction, Record};

@@ -51,6 +51,9 @@ pub const ANSWER: Duration = Duration::from_secs(30);
 const KILL: Duration = Duration::from_secs(5);
 /// A deadline noticed this much late means that the supervisor itself was stopped: nobody was watching.
 const LATE: Duration = Duration::from_secs(1);
+/// The longest the key sources may take to be read again before a dead pool ends the run. Above what the shell allows a
+/// command that prints a secret.
+const LAST_READING: Duration = Duration::from_secs(15);
 /// Tries to start an item while the machine is short of something, before the item fails.
 const SHORTAGES: u32 = 20;
 /// Calls of `--with-key` are numbered from here, out of the way of the worker's own.
@@ -68,10 +71,15 @@ pub struct Supervisor {
     /// By slot.
     running: Vec<Option<Attempt>>,
     run_deadline: Option<Time>,
+    /// The pool is dead and the key sources are being read once more: until then at the latest.
+    reading_until: Option<Time>,
     frozen_since: Option<Time>,
     worked: Duration,
     waited: Duration,
     overhead: Duration,
+    /// Items that are ready are held back, because few keys are usable; and when the next key can serve again.
+    is_short: bool,
+    short_until: Option<Time>,
     finished: bool,
     out: Effects,
 }
@@ -80,17 +88,23 @@ impl Supervisor {
     /// A run over these items with this pool. Nothing happens before [`Event::Begin`].
     pub fn new(bounds: Bounds, plan: Vec<Planned>, pool: PoolSpec, policy: Policy) -> Supervisor {
         let parallel = bounds.parallel.max(1);
+        let mut pool = CredentialCoordinator::new(pool, policy, Time::ZERO);
+        // Nothing waits yet, so nothing is decided by it.
+        pool.wait_for_operator(true, Time::ZERO, &mut Vec::new());
         Supervisor {
             batch: Batch::new(&plan, parallel),
             plan: Some(plan),
-            pool: CredentialCoordinator::new(pool, policy, Time::ZERO),
+            pool,
             ladder: Ladder::new(),
             running: (0..parallel).map(|_| None).collect(),
             run_deadline: bounds.run_timeout.map(|d| Time::ZERO + d),
+            reading_until: None,
             frozen_since: None,
             worked: Duration::ZERO,
             waited: Duration::ZERO,
             overhead: Duration::ZERO,
+            is_short: false,
+            short_until: None,
             finished: false,
             out: Effects::default(),
             bounds,
@@ -126,9 +140,14 @@ impl Supervisor {
             return None;
         }
         let attempts = self.running.iter().flatten().filter_map(Attempt::deadline).min();
-        let ready = self.batch.next_ready().filter(|_| self.ladder.stage() == Stage::Running);
+        let may_start = self.ladder.stage() == Stage::Running;
+        let ready = self.batch.next_ready().filter(|_| may_start && !self.is_short);
         let run = self.run_deadline.filter(|_| self.ladder.stage() < Stage::Asking);
-        [attempts, ready, run, self.pool.next_deadline()].into_iter().flatten().min()
+        let short = self.short_until.filter(|_| may_start);
+        [attempts, ready, run, short, self.reading_until, self.pool.next_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// How many items ended how, so far.
@@ -169,14 +188,12 @@ impl Supervisor {
             Event::Acquire { attempt, request } => self.acquire(attempt, request, now),
             Event::Release { attempt, lease, outcome } => self.release(attempt, lease, &outcome, now),
             Event::Progress { attempt, node, iteration, share } => {
-                if let Some(item) = self.alive(attempt, now) {
-                    let item = self.batch.id(item).clone();
+                if let Some(item) = self.heard(attempt, now) {
                     self.record(Record::Progress { item, attempt: attempt.number, node, iteration, share });
                 }
             }
             Event::Checkpointed { attempt, node } => {
-                if let Some(item) = self.alive(attempt, now) {
-                    let item = self.batch.id(item).clone();
+                if let Some(item) = self.heard(attempt, now) {
                     self.record(Record::Checkpointed { item, attempt: attempt.number, node });
                 }
             }
@@ -188,7 +205,7 @@ impl Supervisor {
             }
             Event::Signal(signal) => {
                 if let Some(stage) = self.ladder.signal(signal, now) {
-                    self.stop(stage, StopCause::Operator, now);
+                    self.stop_by_signal(stage, signal, now);
                 }
             }
             Event::Suspend => {
@@ -208,6 +225,7 @@ impl Supervisor {
                 }
                 self.stop(Stage::Asking, StopCause::Trouble, now);
             }
+            Event::KeysRead => self.keys_read(now),
             Event::KeyChanged(spec) => {
                 self.ask_pool(now, |pool, out| {
                     pool.add_or_replace_key(spec, true, now, out);
@@ -237,6 +255,9 @@ impl Supervisor {
         }
         if self.run_deadline.is_some_and(|at| now >= at) && self.ladder.stage() < Stage::Asking {
             self.stop(Stage::Asking, StopCause::RunTimeout, now);
+        }
+        if self.reading_until.is_some_and(|at| now >= at) {
+            self.keys_read(now);
         }
         for slot in 0..self.running.len() {
             let Some(attempt) = &mut self.running[slot] else { continue };
@@ -285,6 +306,7 @@ impl Supervisor {
             attempt.credit(lost);
         }
         self.run_deadline = self.run_deadline.map(|at| at + lost);
+        self.reading_until = self.reading_until.map(|at| at + lost);
     }
 
     fn finish_if_over(&mut self, now: Time) {

@@ -222,6 +222,7 @@ impl World {
                 self.records.push(record);
             }
             Effect::Say(_) => {}
+            Effect::ReadKeys => self.after(Duration::from_millis(3), Event::KeysRead),
             Effect::Finish { exit } => self.exit = Some(exit),
         }
     }
@@ -239,6 +240,8 @@ impl World {
                         dimension: Some(Dimension::RequestsPerMinute),
                         retry_after: Some(self.dice.ms(500, 40_000)),
                         limit: None,
+                        slow_down: false,
+                        hints: Vec::new(),
                     }
                 } else if self.dice.chance(self.weather.transient) {
                     CallOutcome::Transient { detail: "reset".into() }

@@ -2,7 +2,7 @@
 
 use crate::config::MockConfig;
 use crate::context::Context;
-use crate::documents::{self, Asked};
+use crate::documents::{self, Asked, HUGE_BYTES};
 use crate::draw;
 use crate::script::Script;
 use crate::wire::{Answer, Call};
@@ -16,7 +16,7 @@ pub fn write(config: &MockConfig, context: Option<&Context>, call: &Call, earlie
         return format!("A reply of the mock server to a prompt of {words} words (mark {mark:016x}).\n");
     };
     let title = documents::title(&call.prompt).unwrap_or_else(|| format!("item {}", context.item));
-    if let Some(text) = config.fixtures.reply(context, &title) {
+    if let Some(text) = config.fixtures.reply(context, &title, earlier) {
         return text;
     }
     let asked = Asked {
@@ -26,7 +26,11 @@ pub fn write(config: &MockConfig, context: Option<&Context>, call: &Call, earlie
         script: script(config, context, call),
         earlier,
     };
-    if context.node.ends_with("draft") {
+    if context.node.ends_with("tests") {
+        documents::implement::tests(&asked)
+    } else if context.node.ends_with("code") {
+        documents::implement::code(&asked)
+    } else if context.node.ends_with("draft") {
         documents::draft(&asked)
     } else if context.node.ends_with("review") {
         documents::review(&asked)
@@ -38,7 +42,9 @@ pub fn write(config: &MockConfig, context: Option<&Context>, call: &Call, earlie
 /// Counts tokens, four bytes each, and ends the text at the request's bound.
 pub fn bounded(mut text: String, call: &Call) -> Answer {
     let tokens = |bytes: usize| (bytes as u64).div_ceil(4);
-    let bound = call.max_output_tokens.unwrap_or(u64::MAX);
+    // A server that sends twenty megabytes minds no bound.
+    let minds = |_: &u64| text.len() < HUGE_BYTES;
+    let bound = call.max_output_tokens.filter(minds).unwrap_or(u64::MAX);
     let truncated = tokens(text.len()) > bound;
     if truncated {
         let mut end = usize::try_from(bound.saturating_mul(4)).unwrap_or(text.len()).min(text.len());

@@ -80,8 +80,7 @@ struct Args {
     /// Replies by <workflow>/<node>.<iteration>.md or <node>.md, instead of the embedded ones
     #[arg(long, value_name = "DIR")]
     fixtures: Option<PathBuf>,
-    /// How an item fares: approve@N, never, stagnate, discuss, block, garbage, garbage-once, incomplete (repeatable)
-    #[arg(long, value_name = "ITEM=SCRIPT", value_parser = planned)]
+    #[arg(long, value_name = "ITEM=SCRIPT", value_parser = planned, help = plan_help())]
     plan: Vec<(String, Script)>,
     /// Refuse this key (repeatable)
     #[arg(long, value_name = "NAME")]
@@ -120,6 +119,10 @@ fn group_and_model(text: &str) -> Result<(String, String), String> {
 fn planned(text: &str) -> Result<(String, Script), String> {
     let (item, script) = text.split_once('=').ok_or("write ITEM=SCRIPT")?;
     Ok((item.to_owned(), script.parse().map_err(|e: crate::BadScript| e.to_string())?))
+}
+
+fn plan_help() -> String {
+    format!("How an item fares: {} (repeatable)", crate::script::SCRIPTS)
 }
 
 impl Args {

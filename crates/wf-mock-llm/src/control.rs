@@ -49,6 +49,8 @@ pub struct Control {
     pub plan: BTreeMap<String, String>,
     /// `true`: calls that are at work stay so, after their latency, until `false`.
     pub hold: Option<bool>,
+    /// This many calls more go through, those after them stay at work, after their latency, until `hold` is `false`.
+    pub hold_after: Option<u64>,
     /// Count from zero.
     pub reset_counters: bool,
 }
@@ -59,7 +61,7 @@ impl Control {
         serde_json::from_slice(json).map_err(|e| format!("the control request is not understood: {e}"))
     }
 
-    /// Carries the changes out, all or none of them. `hold` is the server's.
+    /// Carries the changes out, all or none of them. `hold` and `hold_after` are the server's.
     pub(crate) fn apply(&self, engine: &mut Engine) -> Result<(), String> {
         let mut config = engine.config.clone();
         for name in self.revoke.iter().chain(&self.restore) {

@@ -22,9 +22,29 @@ pub enum Script {
     Garbage,
     /// `garbage-once`: the first reply of each review has no verdict, the next one approves.
     GarbageOnce,
-    /// `incomplete`: the first draft lacks a section, which the mechanical check finds; then as `approve@1`.
+    /// `unmarked`: every review leaves the verdict's boxes as the template has them.
+    Unmarked,
+    /// `fenced`: the first review quotes an approval in a fence and gives no verdict of its own; asked again, it asks for
+    /// a revision. Then as `approve@2`.
+    Fenced,
+    /// `misfit`: the edits of the first revision match nowhere, also when they are sent back.
+    Misfit,
+    /// `misfit-once`: the edits of the first revision match nowhere, those that follow do. Else as `approve@2`.
+    MisfitOnce,
+    /// `huge`: the first reply to each question has 20 MiB; asked again, as `approve@1`.
+    Huge,
+    /// `incomplete`: the first draft lacks a section, which the mechanical check finds, or the first tests pass before
+    /// there is code; then as `approve@1`.
     Incomplete,
+    /// `red`: the code never makes its tests pass.
+    Red,
+    /// `hostile`: the first code of each iteration names files outside of the project; then as `approve@1`.
+    Hostile,
 }
+
+/// Every script, as messages name them.
+pub const SCRIPTS: &str = "approve@N, never, stagnate, discuss, block, garbage, garbage-once, unmarked, fenced, misfit, \
+                           misfit-once, huge, incomplete, red, hostile";
 
 /// A text that is no [`Script`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,11 +52,7 @@ pub struct BadScript(String);
 
 impl fmt::Display for BadScript {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:?} is no script (approve@N, never, stagnate, discuss, block, garbage, garbage-once and incomplete are)",
-            self.0
-        )
+        write!(f, "{:?} is no script ({SCRIPTS} are)", self.0)
     }
 }
 
@@ -55,7 +71,14 @@ impl FromStr for Script {
             "block" => Script::Block,
             "garbage" => Script::Garbage,
             "garbage-once" => Script::GarbageOnce,
+            "unmarked" => Script::Unmarked,
+            "fenced" => Script::Fenced,
+            "misfit" => Script::Misfit,
+            "misfit-once" => Script::MisfitOnce,
+            "huge" => Script::Huge,
             "incomplete" => Script::Incomplete,
+            "red" => Script::Red,
+            "hostile" => Script::Hostile,
             other => {
                 let reviews = other.strip_prefix("approve@").ok_or_else(bad)?;
                 Script::Approve(reviews.parse().ok().filter(|n| *n > 0).ok_or_else(bad)?)
@@ -95,6 +118,9 @@ mod tests {
         assert_eq!("approve".parse(), Ok(Script::Approve(1)));
         assert_eq!("approve@3".parse(), Ok(Script::Approve(3)));
         assert_eq!(" garbage-once ".parse(), Ok(Script::GarbageOnce));
+        for script in crate::script::SCRIPTS.split(", ") {
+            script.replace('N', "7").parse::<Script>().unwrap();
+        }
         for bad in ["", "approve@0", "approve@-1", "approve@x", "reject"] {
             let error = bad.parse::<Script>().unwrap_err();
             assert!(error.to_string().contains(&format!("{bad:?}")), "{error}");

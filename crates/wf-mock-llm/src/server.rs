@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -49,7 +50,10 @@ struct Shared {
     engine: Mutex<Engine>,
     /// Notified whenever the counters may have changed.
     changed: Condvar,
-    hold: watch::Sender<bool>,
+    /// The number of the first call that stays at work, if any does.
+    hold_from: watch::Sender<Option<u64>>,
+    /// Calls begun so far.
+    begun: AtomicU64,
     started: Instant,
     time_scale: f64,
 }
@@ -66,7 +70,8 @@ impl MockServer {
             time_scale: config.time_scale,
             engine: Mutex::new(Engine::new(config)),
             changed: Condvar::new(),
-            hold: watch::Sender::new(false),
+            hold_from: watch::Sender::new(None),
+            begun: AtomicU64::new(0),
             started: Instant::now(),
         });
         let (stop, stopped) = oneshot::channel();
@@ -143,8 +148,11 @@ impl Shared {
 
     fn control(&self, control: &Control) -> Result<(), String> {
         self.change(|engine| control.apply(engine))?;
+        if let Some(more) = control.hold_after {
+            self.hold_from.send_replace(Some(self.begun.load(Ordering::Relaxed) + more));
+        }
         if let Some(hold) = control.hold {
-            self.hold.send_replace(hold);
+            self.hold_from.send_replace(hold.then_some(0));
         }
         Ok(())
     }
@@ -252,15 +260,16 @@ async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<R
 }
 
 async fn deliver(shared: Arc<Shared>, plan: Plan) -> io::Result<Reply> {
-    let mut hold = shared.hold.subscribe();
+    let mut hold_from = shared.hold_from.subscribe();
     let is_at_work = plan.ticket.is_some();
+    let number = shared.begun.fetch_add(u64::from(is_at_work), Ordering::Relaxed);
     let mut at_work = AtWork { shared, ticket: plan.ticket };
     if !plan.delay.is_zero() {
         sleep(plan.delay).await;
     }
     if is_at_work {
         // The sender lives as long as the server, so an error cannot come before its end.
-        let _ = hold.wait_for(|held| !held).await;
+        let _ = hold_from.wait_for(|from| from.is_none_or(|from| number < from)).await;
     }
     if plan.delivery == Delivery::Dropped {
         at_work.end(true);

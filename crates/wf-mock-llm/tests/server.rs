@@ -322,6 +322,22 @@ fn calls_can_be_held_and_a_client_that_goes_away_is_noticed() {
 }
 
 #[test]
+fn some_calls_can_go_through_before_the_others_are_held() {
+    let server = start(|_| ());
+    let client = Client::new(&server, Dialect::Gemini);
+    client.answer(&hello(1));
+    server.control(&Control { hold_after: Some(2), ..Control::default() }).unwrap();
+    client.answer(&hello(2));
+    client.answer(&hello(3));
+    let held = open(&server, &client.request(&hello(4)));
+    assert!(server.wait_for(PATIENCE, |counters| counters.total.in_flight == 1));
+    assert_eq!(server.counters().total.ok, 3);
+    server.control(&Control { hold: Some(false), ..Control::default() }).unwrap();
+    assert!(server.wait_for(PATIENCE, |counters| counters.total.ok == 4));
+    drop(held);
+}
+
+#[test]
 fn counters_and_controls_over_http() {
     let server = start(|_| ());
     let client = Client::new(&server, Dialect::OpenAi);

@@ -13,6 +13,7 @@ use wf_core::resume::{
     Checkpoint, CheckpointUse, Decision, Holder, InputState, ItemFacts, LastWork, decide, short_run,
 };
 use wf_core::{ItemId, PlanAction};
+use wf_worker::workflow::Builtin;
 
 use crate::cli::RunArgs;
 use crate::cli::value::WorkflowName;
@@ -21,9 +22,6 @@ use crate::exit::{Trouble, refused};
 use crate::items::placeholders::shown;
 use crate::items::{self, ItemSource, ItemSpec, Pattern, command_fingerprint, workflow_fingerprint};
 
-/// Calls one round of the revise loop can make: a draft, two rounds of mechanical findings, a review. Repeated calls
-/// after a refusal by the provider are the same call.
-const CALLS_PER_ITERATION: u64 = 4;
 /// Tokens of a usual call: template, document, findings, and a reply of some pages.
 const TOKENS_PER_CALL: u64 = 15_000;
 /// Of these, what is not the input.
@@ -47,7 +45,8 @@ pub fn gather(settings: &Settings, args: &RunArgs, stdin: impl BufRead) -> Resul
         return match &settings.work {
             Work::Workflow(workflow) => match &workflow.input {
                 InputSource::File(pattern) => {
-                    let (items, warnings) = pattern.inputs(&settings.project.dir).map_err(refuse)?;
+                    let (items, warnings) =
+                        pattern.inputs(&settings.project.dir, settings.work.prefix()).map_err(refuse)?;
                     Ok(Gathered { items, by_all: true, warnings })
                 }
                 InputSource::Command(_) => refused(format!(
@@ -63,7 +62,8 @@ pub fn gather(settings: &Settings, args: &RunArgs, stdin: impl BufRead) -> Resul
         Some(path) => ItemSource::File(path.clone()),
         None => ItemSource::Named(args.named.clone()),
     };
-    let items = items::load(&source, settings.lines, &settings.project.cwd, stdin).map_err(refuse)?;
+    let (prefix, cwd) = (settings.work.prefix(), &settings.project.cwd);
+    let items = items::load(&source, settings.lines, prefix, cwd, stdin).map_err(refuse)?;
     if let Work::Command(template) = &settings.work {
         items::check_command(&items, template).map_err(refuse)?;
     }
@@ -227,6 +227,12 @@ pub fn output_file(settings: &Settings, workflow: &WorkflowSettings, id: &ItemId
     })
 }
 
+/// A workflow as the worker has it.
+pub fn built_in(name: WorkflowName) -> Builtin {
+    wf_worker::workflow::find(name.word())
+        .expect("a test compares the worker's workflows with the names here")
+}
+
 fn plan_item(
     settings: &Settings,
     index: usize,
@@ -291,7 +297,9 @@ fn plan_item(
     };
     if let (Work::Workflow(workflow), true) = (&settings.work, planned.works()) {
         let per_call = (seen.input_bytes.unwrap_or(0) / 4 + TOKENS_BESIDE_INPUT).max(TOKENS_PER_CALL);
-        planned.calls_at_most = CALLS_PER_ITERATION * u64::from(workflow.max_iterations);
+        // Repeated calls after a refusal by the provider are the same call.
+        let most = built_in(workflow.name).most_calls(workflow.max_iterations);
+        planned.calls_at_most = u64::from(most);
         planned.tokens_about = planned.calls_at_most * per_call;
     }
     planned

@@ -5,7 +5,7 @@ mod requirements;
 use std::collections::BTreeSet;
 
 use crate::console::one_line;
-use crate::markdown::{plain_title, prose, sections, without_code};
+use crate::markdown::{heading, plain_title, prose, sections, without_code};
 
 /// Most leftover placeholders told of at once.
 const PLACEHOLDERS: usize = 10;
@@ -48,14 +48,18 @@ fn headings(document: &str, template: &str) -> Vec<String> {
 fn placeholders(document: &str, template: &str) -> Vec<String> {
     let instructions: BTreeSet<&str> = prose(template).map(str::trim).filter(|l| instructs(l)).collect();
     let mut found = Vec::new();
+    let mut place = String::new();
     for line in prose(document) {
+        if let Some(title) = heading(line) {
+            place = format!(" in the section \"## {}\"", one_line(title, 100));
+        }
         let text = without_code(line);
         let leftover = instructions.contains(line.trim())
             || text.split(|c: char| !c.is_alphanumeric()).any(|word| UNWRITTEN.contains(&word))
             || text.find("{{").is_some_and(|at| text[at..].contains("}}"))
             || waits(&text);
         if leftover {
-            found.push(format!("A placeholder is left: \"{}\".", one_line(line, 100)));
+            found.push(format!("A placeholder is left{place}: \"{}\".", one_line(line, 100)));
             if found.len() == PLACEHOLDERS {
                 break;
             }
@@ -132,7 +136,11 @@ mod tests {
         ] {
             let findings = check(&document(line, "1. One", "R1"), TEMPLATE);
             assert_eq!(findings.len(), 1, "{line}: {findings:?}");
-            assert!(findings[0].starts_with("A placeholder is left: "), "{findings:?}");
+            let shown = format!(
+                "A placeholder is left in the section \"## 1. Context & Goal\": \"{}\".",
+                line.trim()
+            );
+            assert_eq!(findings[0], shown);
         }
         for line in ["- [ ] a box", "[a link](x)", "Vec<String>", "TODOs are listed", "a {set} of [n] things"]
         {

@@ -31,6 +31,12 @@ impl Console {
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
     }
+
+    /// Passes on what a program wrote, as it is: the supervisor cuts it into lines.
+    pub fn pass(&self, bytes: &[u8]) {
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = out.write_all(bytes).and_then(|()| out.flush());
+    }
 }
 
 /// `text` as one line of at most `max_bytes` (and an ellipsis), free of control characters.

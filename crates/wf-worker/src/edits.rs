@@ -78,15 +78,19 @@ impl fmt::Display for Problem {
     }
 }
 
+/// The marks of an edit block.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Mark {
+pub enum Mark {
+    /// `<<<<<<< SEARCH`
     Search,
+    /// `=======`
     Divider,
+    /// `>>>>>>> REPLACE`
     Replace,
 }
 
 /// A line that is one of the three marks. Five to nine signs are as good as seven: models miscount.
-fn mark(line: &str) -> Option<Mark> {
+pub fn mark(line: &str) -> Option<Mark> {
     let line = line.trim_end();
     let sign = line.chars().next()?;
     let word = line.trim_start_matches(sign);

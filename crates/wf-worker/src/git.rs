@@ -1,11 +1,11 @@
-//! Commits one file with `git`, whatever else the repository is in the middle of.
+//! Runs `git`: bounded, one writer at a time, and commits of one file whatever else the repository is in the middle of.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::child::{self, ChildError, Program};
+use crate::child::{self, ChildError, Output, Program};
 use crate::console::Console;
 use crate::halt::Halt;
 use crate::stop::{Raced, Stop};
@@ -19,12 +19,17 @@ const LOCK_LIMIT: Duration = Duration::from_secs(120);
 /// How much of one `git`'s output is passed on.
 const OUTPUT_BYTES: usize = 1024 * 1024;
 
-/// The file beside the repository's own that workers lock: git's locks are not waited for, they just fail.
-const LOCK: &str = "wf-supervisor.lock";
+/// The file beside the repository's own that workers lock: git's locks are not waited for, they just fail. Its name
+/// does not end in `.lock`, because it stays, and a file of such a name is what a killed git leaves.
+const LOCK: &str = "wf-supervisor.turn";
+
+/// What a person does about a commit that failed.
+const MEND: &str = "the output is in place: mend the repository and run the same command again";
 
 /// Runs `git` for one worker.
+#[derive(Clone, Copy)]
 pub struct Git<'a> {
-    /// The project: git finds the repository from here.
+    /// Where it runs: git finds the repository from here.
     pub dir: &'a Path,
     /// Where its output goes, line by line.
     pub console: &'a Console,
@@ -45,7 +50,33 @@ pub enum Committed {
     Ignored,
 }
 
-impl Git<'_> {
+/// What `git` answered to a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Its standard output.
+    Yes(Vec<u8>),
+    /// It exited with another code than 0.
+    No,
+    /// It had more to say than was asked for.
+    TooMuch,
+}
+
+/// A `git` that has run.
+pub struct Ran {
+    /// Whether it exited with 0.
+    pub success: bool,
+    /// How it exited, in words.
+    pub how: String,
+    /// What it wrote, errors included.
+    pub output: Vec<u8>,
+}
+
+impl<'a> Git<'a> {
+    /// The same elsewhere.
+    pub fn at(self, dir: &'a Path) -> Git<'a> {
+        Git { dir, ..self }
+    }
+
     /// Commits `file` alone, with this message. What else is staged stays staged.
     pub fn commit(&self, file: &Path, message: &str) -> Result<Committed, Halt> {
         let Some(git_dir) = self.common_dir()? else { return Ok(Committed::NoRepository) };
@@ -55,17 +86,17 @@ impl Git<'_> {
             return Ok(Committed::Ignored);
         }
         let status = [OsStr::new("status"), OsStr::new("--porcelain"), OsStr::new("--"), file];
-        if self.wanted(&status)?.output.is_empty() {
+        if self.wanted(&status, MEND)?.output.is_empty() {
             return Ok(Committed::Already);
         }
-        self.say(&self.wanted(&[OsStr::new("add"), OsStr::new("--"), file])?.output);
+        self.say(&self.wanted(&[OsStr::new("add"), OsStr::new("--"), file], MEND)?.output);
         let commit = [OsStr::new("commit"), OsStr::new("-m"), OsStr::new(message), OsStr::new("--"), file];
-        self.say(&self.wanted(&commit)?.output);
+        self.say(&self.wanted(&commit, MEND)?.output);
         Ok(Committed::Yes)
     }
 
     /// The directory all worktrees of the repository share; `None` outside of a repository, or without `git`.
-    fn common_dir(&self) -> Result<Option<PathBuf>, Halt> {
+    pub fn common_dir(&self) -> Result<Option<PathBuf>, Halt> {
         let ran = match self.run(&[OsStr::new("rev-parse"), OsStr::new("--git-common-dir")]) {
             Err(Halt::Failed(why)) => {
                 log::info!("{why}");
@@ -79,76 +110,89 @@ impl Git<'_> {
 
     /// Waits until no other worker writes to the repository. The lock is held as long as the file is open, and falls
     /// with the process.
-    fn lock(&self, git_dir: &Path) -> Result<File, Halt> {
+    pub fn lock(&self, git_dir: &Path) -> Result<File, Halt> {
         let path = git_dir.join(LOCK);
         let failed = |e: std::io::Error| Halt::Failed(format!("{} cannot be locked: {e}", path.display()));
         let file =
             fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) => self.console.say("git: waiting for another worker's commit"),
+            Err(TryLockError::WouldBlock) => {
+                self.console.say("git: waiting for another worker of this repository");
+            }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
         match self.stop.race(LOCK_LIMIT, move || file.lock().map(|()| file)).map_err(failed)? {
             Raced::Done(locked) => locked.map_err(failed),
             Raced::Stopped(cause) => Err(Halt::Stopped(cause)),
             Raced::TimedOut => Err(Halt::Failed(format!(
-                "{} was held by other workers for {} s; run the same command again to commit",
+                "{} was held by other workers for {} s; run the same command again",
                 path.display(),
                 LOCK_LIMIT.as_secs()
             ))),
         }
     }
 
-    /// Runs `git` and takes any other exit code than 0 for a failure.
-    fn wanted(&self, args: &[&OsStr]) -> Result<Ran, Halt> {
+    /// Runs `git` and takes any other exit code than 0 for a failure, with `advice` for the person who must mend it.
+    pub fn wanted(&self, args: &[&OsStr], advice: &str) -> Result<Ran, Halt> {
         let ran = self.run(args)?;
         if ran.success {
             return Ok(ran);
         }
         self.say(&ran.output);
         let verb = args.first().copied().unwrap_or_default().to_string_lossy();
-        Err(Halt::Failed(format!(
-            "git {verb} failed with {}; the output is in place: mend the repository and run the same command again",
-            ran.how
-        )))
+        Err(Halt::Failed(format!("git {verb} failed with {}; {advice}", ran.how)))
     }
 
-    fn run(&self, args: &[&OsStr]) -> Result<Ran, Halt> {
-        // Housekeeping in the background would outlive the worker, only to be killed by its warden.
-        let quiet = ["-c", "maintenance.autoDetach=false", "-c", "gc.autoDetach=false"];
-        let args: Vec<OsString> =
-            quiet.iter().map(OsStr::new).chain(args.iter().copied()).map(OsString::from).collect();
-        let program = Program {
-            name: OsStr::new("git"),
-            args: &args,
-            dir: self.dir,
-            limit: LIMIT,
-            keep_bytes: Some(OUTPUT_BYTES),
-            with_stderr: true,
-        };
-        match child::run(&program, self.stop) {
+    /// Runs `git`.
+    pub fn run(&self, args: &[&OsStr]) -> Result<Ran, Halt> {
+        match self.start(args, Output::KeptWithErrors(OUTPUT_BYTES)) {
             Ok(ended) => Ok(Ran {
                 success: ended.status.success(),
                 how: ended.status.to_string(),
                 output: ended.output,
             }),
-            Err(ChildError::Stopped(cause)) => Err(Halt::Stopped(cause)),
-            Err(error) => Err(Halt::Failed(format!("git {error}"))),
+            Err(error) => Err(halt(error)),
         }
     }
 
-    fn say(&self, output: &[u8]) {
+    /// Asks `git` something that has an answer of `most` bytes at most. What it says on its standard error is the
+    /// worker's.
+    pub fn ask(&self, args: &[&OsStr], most: usize) -> Result<Answer, Halt> {
+        match self.start(args, Output::Kept(most)) {
+            Ok(ended) if ended.status.success() => Ok(Answer::Yes(ended.output)),
+            Ok(_) => Ok(Answer::No),
+            Err(ChildError::TooMuch(_)) => Ok(Answer::TooMuch),
+            Err(error) => Err(halt(error)),
+        }
+    }
+
+    fn start(&self, args: &[&OsStr], output: Output<'_>) -> Result<child::Ended, ChildError> {
+        // Housekeeping in the background would outlive the worker, only to be killed by its warden.
+        let mut quiet = vec!["-c", "maintenance.autoDetach=false", "-c", "gc.autoDetach=false"];
+        // No path of ours is a pattern; check-ignore refuses to be told so.
+        if args.first().is_some_and(|verb| *verb != "check-ignore") {
+            quiet.push("--literal-pathspecs");
+        }
+        let args: Vec<OsString> =
+            quiet.iter().map(OsStr::new).chain(args.iter().copied()).map(OsString::from).collect();
+        let program = Program { name: OsStr::new("git"), args: &args, dir: self.dir, limit: LIMIT, output };
+        child::run(&program, self.stop)
+    }
+
+    /// Passes on what it said, line by line.
+    pub fn say(&self, output: &[u8]) {
         for line in String::from_utf8_lossy(output).lines().filter(|l| !l.trim().is_empty()) {
             self.console.say(&format!("git: {line}"));
         }
     }
 }
 
-struct Ran {
-    success: bool,
-    how: String,
-    output: Vec<u8>,
+fn halt(error: ChildError) -> Halt {
+    match error {
+        ChildError::Stopped(cause) => Halt::Stopped(cause),
+        error => Halt::Failed(format!("git {error}")),
+    }
 }
 
 #[cfg(test)]

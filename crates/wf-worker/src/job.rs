@@ -17,10 +17,11 @@ pub struct Job {
     pub project_dir: PathBuf,
     /// Where the input comes from.
     pub input: Input,
-    /// The output, relative to `project_dir`, or absolute (`--mock` puts it under `.wf/mock/`).
+    /// The output, relative to `project_dir`, or absolute (`--mock` puts it under `.wf/mock/`). Of `implement` the
+    /// branch.
     pub output: PathBuf,
-    /// SHA-256 (hexadecimal) of the output as an earlier run of ours left it. An output that exists with other bytes
-    /// is somebody else's and is never replaced: the new one goes beside it.
+    /// SHA-256 (hexadecimal) of the output as an earlier run of ours left it; of a branch, of its last commit's id. An
+    /// output that exists with other bytes is somebody else's and is never replaced: the new one goes beside it.
     pub our_output_sha256: Option<String>,
     /// This item's lineage directory, such as `.wf/lineage/lld_42`; absolute.
     pub lineage_dir: PathBuf,
@@ -40,6 +41,25 @@ pub struct Job {
     pub redo: bool,
     /// The longest one API call may take, in milliseconds.
     pub call_timeout_ms: u64,
+    /// What work on code needs beside this; `implement` only.
+    #[serde(default)]
+    pub code: Option<CodeJob>,
+}
+
+/// What work on code needs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CodeJob {
+    /// The item's worktree, such as `.wf/worktrees/impl-42`; absolute.
+    pub worktree: PathBuf,
+    /// The repository that a mock run keeps apart, such as `.wf/mock/repository.git`; absolute. `None`: the branch is
+    /// made in the project's.
+    pub repository: Option<PathBuf>,
+    /// What runs the tests: program and arguments, no shell; `{id}` stands for the item.
+    pub test_command: Vec<String>,
+    /// How long it may take, in milliseconds.
+    pub test_timeout_ms: u64,
+    /// SHA-256 (hexadecimal) of designs that the `lld` workflow approved for this item.
+    pub approved_designs: Vec<String>,
 }
 
 /// Where an input comes from.

@@ -8,11 +8,14 @@
 
 pub mod checkpoint;
 pub mod job;
+pub mod prompts;
 pub mod workflow;
 
+mod approval;
 mod audit;
 mod checks;
 mod child;
+mod code;
 mod console;
 mod edits;
 mod git;
@@ -23,7 +26,6 @@ mod lineage;
 mod llm;
 mod markdown;
 mod output;
-mod prompts;
 mod proxy;
 mod run;
 mod session;

@@ -95,6 +95,7 @@ impl World {
             prompts_dir: None,
             redo: false,
             call_timeout_ms: 60_000,
+            code: None,
         };
         World { dir, mock, job }
     }
@@ -274,7 +275,18 @@ fn every_script_of_the_mock_ends_as_it_says() {
         (Script::Never, NeedsRevision, 3, "not approved after 5 iterations"),
         (Script::Stagnate, NeedsRevision, 3, "stagnated"),
         (Script::Discuss, NeedsRevision, 3, "a person must decide"),
+        (Script::Block, NeedsRevision, 3, "not approved after 5 iterations"),
         (Script::Garbage, Failed, 1, "no verdict can be read"),
+        (Script::Unmarked, Failed, 1, "no verdict can be read"),
+        (Script::Fenced, Approved, 0, "approved after 2 reviews"),
+        (Script::MisfitOnce, Approved, 0, "approved after 2 reviews"),
+        (
+            Script::Misfit,
+            Failed,
+            1,
+            "the drafter's answer cannot be used, also when asked again: edit block 1",
+        ),
+        (Script::Huge, Approved, 0, "approved after 1 review"),
     ] {
         let config = MockConfig { plan: [("42".to_owned(), script)].into(), ..MockConfig::default() };
         let world = World::new(config, "gemini");

@@ -17,6 +17,16 @@ pub enum Kind {
     Verdict,
     /// A model's reply that could not be used.
     Reply,
+    /// The tests of a design, as the drafter wrote them.
+    Tests,
+    /// Code, as the drafter wrote it.
+    Code,
+    /// The end of a failing test's output.
+    Output,
+    /// A diff.
+    Diff,
+    /// Uncommitted work of an earlier try, as a diff.
+    Leftover,
 }
 
 impl Kind {
@@ -26,6 +36,11 @@ impl Kind {
             Kind::Draft => "draft",
             Kind::Verdict => "verdict",
             Kind::Reply => "reply",
+            Kind::Tests => "tests",
+            Kind::Code => "code",
+            Kind::Output => "output",
+            Kind::Diff => "diff",
+            Kind::Leftover => "leftover",
         }
     }
 }

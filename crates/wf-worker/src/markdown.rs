@@ -38,7 +38,7 @@ pub fn sections(text: &str) -> Vec<Section<'_>> {
 }
 
 /// The title of a line that is a heading of the second level.
-fn heading(line: &str) -> Option<&str> {
+pub fn heading(line: &str) -> Option<&str> {
     let rest = line.strip_prefix("##")?;
     rest.starts_with([' ', '\t']).then(|| rest.trim().trim_end_matches('#').trim_end())
 }

@@ -14,8 +14,8 @@ macro_rules! embedded {
     ($($name:literal),+ $(,)?) => { &[$(($name, include_str!(concat!("prompts/", $name)))),+] };
 }
 
-/// The embedded templates by name.
-const EMBEDDED: &[(&str, &str)] = embedded![
+/// The embedded templates: file name and text.
+pub const EMBEDDED: &[(&str, &str)] = embedded![
     "drafter.md",
     "reviewer.md",
     "lld-template.md",
@@ -27,6 +27,14 @@ const EMBEDDED: &[(&str, &str)] = embedded![
     "revise.md",
     "mend.md",
     "verdict-only.md",
+    "coder.md",
+    "code-reviewer.md",
+    "implement-project.md",
+    "implement-format.md",
+    "implement-tests.md",
+    "implement-code.md",
+    "implement-mend.md",
+    "implement-review.md",
 ];
 
 /// All templates of a job.

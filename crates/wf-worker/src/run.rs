@@ -19,7 +19,7 @@ use crate::settings::Settings;
 use crate::stop::Stop;
 use crate::workflow::graph::drive;
 use crate::workflow::work::{State, Work};
-use crate::workflow::{self, Builtin, Ending, FINALIZE, Next, Position, REDRAFT};
+use crate::workflow::{self, Builtin, Ending, Next, Position};
 
 /// How an item's attempt ended: the worker's last word.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,18 +65,26 @@ pub struct Surroundings {
 pub fn run(settings: &Settings, job: Job, around: Surroundings) -> Finish {
     let (run, item) = (&settings.run, &settings.item);
     let audit = Arc::new(Audit::new(job.audit_file.clone(), run, item, &job.workflow, settings.attempt));
+    let began = Instant::now();
+    let mut at = None;
     let finish = match prepare(settings, job, around, Arc::clone(&audit)) {
         Err(halt) => halted(halt),
-        Ok((work, From::Ended(ending, at_bound))) => end(&work, ending, at_bound, true),
-        Ok((mut work, From::Node(builtin, at))) => {
-            match drive(builtin.workflow, at, work.job.max_iterations, &mut work) {
-                Ok((ending, at_bound)) => end(&work, ending, at_bound, false),
+        Ok((work, From::Ended(ending))) => end(&work, ending, true),
+        Ok((mut work, From::Node(builtin, from))) => {
+            let finish = match drive(builtin.workflow, from, work.job.max_iterations, &mut work) {
+                Ok((ending, _)) => end(&work, ending, false),
                 Err(halt) => left(&mut work, halt),
-            }
+            };
+            at = Some(work.at);
+            finish
         }
     };
+    let (node, iteration) = at.as_ref().map_or(("", 0), |at| (at.node.as_str(), at.iteration));
     audit.record(&Entry {
+        node,
+        iteration,
         event: "finished",
+        duration_ms: Some(began.elapsed().as_millis() as u64),
         verdict: Some(word(finish.verdict)),
         detail: &finish.detail,
         ..Entry::default()
@@ -99,7 +107,11 @@ fn left(work: &mut Work, halt: Halt) -> Finish {
             work.console.say(&format!("<<< {}: {why}", work.at.node));
         }
     }
-    halted(halt)
+    let mut finish = halted(halt);
+    if finish.verdict == JobVerdict::Failed {
+        finish.detail += &work.whereabouts();
+    }
+    finish
 }
 
 fn word(verdict: JobVerdict) -> &'static str {
@@ -121,7 +133,7 @@ fn halted(halt: Halt) -> Finish {
 }
 
 /// The end of a workflow; `again` where it had come to it before, and it is only said once more.
-fn end(work: &Work, ending: Ending, at_bound: bool, again: bool) -> Finish {
+fn end(work: &Work, ending: Ending, again: bool) -> Finish {
     let count = |n: u32, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     if ending == Ending::Approved {
         return Finish {
@@ -131,12 +143,12 @@ fn end(work: &Work, ending: Ending, at_bound: bool, again: bool) -> Finish {
         };
     }
     let why = match &work.state.reason {
-        Some(reason) if !at_bound => reason.clone(),
-        _ => format!("not approved after {}", count(work.job.max_iterations.max(1), "iteration")),
+        Some(reason) => reason.clone(),
+        None => format!("not approved after {}", count(work.job.max_iterations.max(1), "iteration")),
     };
     let needs_revision = |detail| Finish { verdict: JobVerdict::NeedsRevision, detail, output: None };
     match kept_draft(work, again) {
-        Ok(None) => needs_revision(why),
+        Ok(None) => needs_revision(why + &work.whereabouts()),
         Ok(Some(path)) => needs_revision(format!("{why}; the last draft is {path}")),
         Err(halt) => halted(halt),
     }
@@ -144,6 +156,9 @@ fn end(work: &Work, ending: Ending, at_bound: bool, again: bool) -> Finish {
 
 /// The draft beside the output. One from before, perhaps edited by now, is left alone.
 fn kept_draft(work: &Work, again: bool) -> Result<Option<String>, Halt> {
+    if work.job.code.is_some() {
+        return Ok(None);
+    }
     let path = output::marked(&work.output_path(), "draft");
     if again && path.exists() { Ok(Some(work.shown(&path))) } else { work.keep_draft() }
 }
@@ -151,7 +166,7 @@ fn kept_draft(work: &Work, again: bool) -> Result<Option<String>, Halt> {
 /// Where the work goes on.
 enum From {
     Node(Builtin, Position),
-    Ended(Ending, bool),
+    Ended(Ending),
 }
 
 fn prepare(
@@ -176,7 +191,7 @@ fn prepare(
             let own = checkpoint.identity().clone();
             checkpoint.restart(&own, Some((at, &state)))?;
         }
-        Resume::Fresh | Resume::GoOn(_) | Resume::Report(..) => {}
+        Resume::Fresh | Resume::GoOn(_) | Resume::Report(_) => {}
     }
     keep_models(&mut job, checkpoint.identity(), &console);
     let from = match from {
@@ -185,7 +200,7 @@ fn prepare(
             console.say(&format!("resuming at {at}"));
             From::Node(builtin, at)
         }
-        Resume::Report(ending, at_bound) => From::Ended(ending, at_bound),
+        Resume::Report(ending) => From::Ended(ending),
     };
     let prefix = builtin.workflow.prefix;
     let item = settings.item.clone();
@@ -207,6 +222,7 @@ fn prepare(
         share: 0,
         at: builtin.workflow.start(),
         began: Instant::now(),
+        visited: false,
     };
     Ok((work, from))
 }
@@ -245,7 +261,7 @@ enum Resume {
     /// The loop once more, with the findings a person was left with.
     Redo(Position),
     /// It ended before; the same is said again.
-    Report(Ending, bool),
+    Report(Ending),
 }
 
 fn resume(
@@ -266,13 +282,13 @@ fn resume(
         Next::Node(at) => (state, Resume::GoOn(at)),
         Next::End { ending: Ending::Approved, .. } if job.redo => (State::default(), Resume::Start),
         // The last step makes sure that the output is in place; it costs nothing where it is.
-        Next::End { ending: Ending::Approved, .. } => (state, Resume::GoOn(at(FINALIZE))),
+        Next::End { ending: Ending::Approved, .. } => (state, Resume::GoOn(at(builtin.places))),
         Next::End { .. } if job.redo => {
-            // An answer to the same objections is awaited, not a stagnation.
-            state.objections.clear();
-            (state, Resume::Redo(at(REDRAFT)))
+            state.start_over();
+            let node = (builtin.redone_at)(&state);
+            (state, Resume::Redo(at(node)))
         }
-        Next::End { ending, at_bound } => (state, Resume::Report(ending, at_bound)),
+        Next::End { ending, .. } => (state, Resume::Report(ending)),
     })
 }
 

@@ -118,6 +118,7 @@ impl Stage {
             prompts_dir: None,
             redo: false,
             call_timeout_ms: 60_000,
+            code: None,
         };
         let (model, heard) = (Arc::new(model), Arc::default());
         Stage { dir, job, sink: Sink::default(), model, heard }

@@ -2,8 +2,11 @@
 
 mod bounds;
 mod edges;
+mod flows;
 mod happy_path;
+mod implement;
 mod items;
+mod keys;
 mod kills;
 mod output;
 mod pool;
@@ -13,6 +16,7 @@ mod secrets;
 mod signals;
 mod socket;
 mod store;
+mod storm;
 mod terminal;
 mod usage;
 mod verbs;

@@ -1,8 +1,15 @@
-//! The parts this program plays itself: the bare loop that is the limit, and a writer of many lines.
+//! The parts this program plays itself: the bare loop that is the limit, a writer of many lines, workers that make leases and
+//! calls, and other ways to share keys.
+
+mod calls;
+mod lane;
+mod leases;
+mod policies;
 
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -13,6 +20,8 @@ pub const SECRET: &str = "bench-5f0c7a41d2e98b36";
 
 /// How much is written at once: what a pipe holds.
 const BLOCK_BYTES: usize = 64 * 1024;
+
+pub use lane::{Ended, Lane, LaneKey};
 
 /// A part to play.
 #[derive(clap::Subcommand)]
@@ -31,6 +40,48 @@ pub enum Part {
         /// What a runner of items adds; without meaning
         item: Option<String>,
     },
+    /// A worker that takes leases and returns them at once
+    LeaseLoop(leases::Crowd),
+    /// The worker's side of the same exchange without a supervisor
+    Ping {
+        /// Where the other side listens
+        socket: PathBuf,
+        /// Who is there
+        #[command(flatten)]
+        crowd: leases::Crowd,
+    },
+    /// The other side of it
+    Pong {
+        /// Where to listen
+        socket: PathBuf,
+        /// How many will come
+        workers: usize,
+    },
+    /// A worker with a workflow of calls, each with a lease
+    Workflow {
+        /// The provider's address
+        base_url: String,
+        /// How many calls
+        calls: u32,
+        /// Which item
+        item: String,
+    },
+    /// Make the calls of an audit once more, without leases
+    Replay {
+        /// The provider's address
+        base_url: String,
+        /// A key
+        secret: String,
+        /// The audit
+        audit: PathBuf,
+    },
+    /// Share keys in another way
+    Share {
+        /// Which
+        policy: policies::Policy,
+        /// A JSON file that says what is to be done
+        lane: PathBuf,
+    },
 }
 
 /// Plays it.
@@ -38,6 +89,12 @@ pub fn play(part: &Part) -> Result<()> {
     match part {
         Part::SpawnLoop { items, parallel } => spawn_loop(*items, *parallel),
         Part::WriteLines { bytes, item: _ } => write_lines(*bytes),
+        Part::LeaseLoop(crowd) => leases::lease_loop(crowd),
+        Part::Ping { socket, crowd } => leases::ping(socket, crowd),
+        Part::Pong { socket, workers } => leases::pong(socket, *workers),
+        Part::Workflow { base_url, calls, item } => calls::workflow(base_url, *calls, item),
+        Part::Replay { base_url, secret, audit } => calls::replay(base_url, secret, audit).map(drop),
+        Part::Share { policy, lane } => policies::play(*policy, lane),
     }
 }
 

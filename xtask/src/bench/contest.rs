@@ -17,6 +17,8 @@ pub struct Sample {
     pub cpu: Duration,
     /// The most memory the contender's own process held, in bytes.
     pub peak_bytes: u64,
+    /// What 99 of 100 single measurements stay under, where there are many of them.
+    pub tail: Duration,
     /// Of the workers' time, what the supervisor reports as its own doing, in percent.
     pub overhead_percent: f64,
 }

@@ -2,12 +2,13 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::Bench;
 use super::contest::Sample;
@@ -90,7 +91,7 @@ impl Ground {
         if let Some(bad) = taken.statuses.iter().find(|status| !status.success()) {
             bail!("{bad}; it wrote:\n{}", self.last_words());
         }
-        Ok(Sample { wall: taken.wall, cpu: taken.cpu, peak_bytes: taken.peak_bytes, overhead_percent: 0.0 })
+        Ok(Sample { wall: taken.wall, cpu: taken.cpu, peak_bytes: taken.peak_bytes, ..Sample::default() })
     }
 
     /// Waits for programs that run together, however they end.
@@ -106,6 +107,24 @@ impl Ground {
         lines[lines.len().saturating_sub(10)..].join("\n")
     }
 
+    /// Writes a pool of keys for everybody's own provider `bench`, each with its secret in a file, with what else `wf.toml` is to
+    /// say. `address` is where the provider listens.
+    pub fn write_pool(&self, address: &str, keys: &[Key], more: &str) -> Result<()> {
+        use std::fmt::Write as _;
+        let mut toml = format!("[providers.bench]\nkind = \"openai\"\nbase_url = \"{address}\"\n");
+        for Key { name, secret, group } in keys {
+            let path = self.write(&format!("keys/{name}"), secret)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+            let _ = writeln!(
+                toml,
+                "[[keys]]\nname = \"{name}\"\nprovider = \"bench\"\nquota_group = \"{group}\"\nsecret = {{ file = \"keys/{name}\" }}"
+            );
+        }
+        toml.push_str(more);
+        self.write("wf.toml", &toml)?;
+        Ok(())
+    }
+
     /// Removes it already now, because it holds few files and much in them.
     pub fn clear(self) -> Result<()> {
         fs::remove_dir_all(&self.dir).with_context(|| self.dir.display().to_string())
@@ -117,6 +136,17 @@ impl Ground {
         let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         serde_json::from_str(&text).with_context(|| path.display().to_string())
     }
+}
+
+/// A key of the mock provider's.
+#[derive(Clone, Debug, Serialize)]
+pub struct Key {
+    /// What people call it.
+    pub name: String,
+    /// What is sent.
+    pub secret: String,
+    /// Whose limits it shares.
+    pub group: String,
 }
 
 /// What suites need of a run's `summary.json`.
@@ -147,6 +177,9 @@ pub struct Counts {
 pub struct Totals {
     /// API calls.
     pub calls: u64,
+    /// Of those, calls that were refused or lost.
+    #[serde(default)]
+    pub retries: u64,
 }
 
 /// The numbers from 1, one per line: the list of items for everybody.

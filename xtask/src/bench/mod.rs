@@ -50,7 +50,9 @@ pub struct Args {
 pub struct Bench {
     /// The release binary of the supervisor.
     supervisor: PathBuf,
-    /// This program: it plays the bare loop and the writer of lines.
+    /// The release binary of the mock provider.
+    mock: PathBuf,
+    /// This program, as a release binary: it plays the limits, workers, and other ways to do things.
     actor: PathBuf,
     /// A directory for what runs write.
     work: PathBuf,
@@ -81,10 +83,15 @@ pub fn run(args: &Args) -> Result<()> {
     // Children have directories of their own, where a relative path would lead elsewhere.
     let work = work.canonicalize()?;
     let machine = Machine::look(&work);
-    check(cargo().args(["build", "--release", "--locked", "--package", "wf-supervisor", "--bins"]))?;
+    // One after the other: asked for together, they would be built with each other's features, and not as a user's are.
+    for package in ["wf-supervisor", "xtask"] {
+        check(cargo().args(["build", "--release", "--locked", "--package", package, "--bins"]))?;
+    }
+    let release = |name: &str| target_dir().join("release").join(name);
     let bench = Bench {
-        supervisor: target_dir().join("release/wf-supervisor"),
-        actor: std::env::current_exe().context("cannot find this program")?,
+        supervisor: release("wf-supervisor"),
+        mock: release("wf-mock-llm"),
+        actor: release("xtask"),
         work,
         peers: Peers::find(),
         quick: args.quick,

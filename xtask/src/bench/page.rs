@@ -108,10 +108,14 @@ fn section(report: &Report) -> String {
 /// Who the peers were, and how they were called.
 fn peers_line(report: &Report) -> Option<String> {
     let rows = report.tables.iter().flat_map(|table| &table.rows);
-    let peers: Vec<String> = rows
-        .filter(|row| row.kind == Kind::Peer && row.absent.is_none())
-        .map(|row| format!("*{}* is {}", row.name, row.how))
-        .collect();
+    let mut peers: Vec<String> = Vec::new();
+    for row in rows.filter(|row| row.kind == Kind::Peer && row.absent.is_none()) {
+        let peer = format!("*{}* is {}", row.name, row.how);
+        // The same one may stand in several tables.
+        if !peers.contains(&peer) {
+            peers.push(peer);
+        }
+    }
     (!peers.is_empty()).then(|| format!("{}.", peers.join("; ")))
 }
 

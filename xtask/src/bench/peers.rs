@@ -1,6 +1,5 @@
 //! Other programs for the same work: which are here, and how the others could be.
 
-use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -13,6 +12,11 @@ use crate::{check, say, shown, target_dir};
 pub const PARALLEL_INSTALL: &str = "`apt-get install parallel`, or `cargo xtask bench --install-peers`";
 /// How to get `HyperQueue`.
 pub const HYPERQUEUE_INSTALL: &str = "`pip install hyperqueue`, or `cargo xtask bench --install-peers`";
+/// How to get litellm.
+pub const LITELLM_INSTALL: &str = "`pip install litellm`, or `cargo xtask bench --install-peers`";
+/// How to get async-batch-llm.
+pub const ASYNC_BATCH_INSTALL: &str =
+    "`pip install async-batch-llm openai`, or `cargo xtask bench --install-peers`";
 /// How to get Python.
 pub const PYTHON_INSTALL: &str = "`apt-get install python3`";
 /// How to get xargs.
@@ -37,13 +41,24 @@ pub struct Peers {
     pub python: Option<Peer>,
     /// A Python that can import `HyperQueue`.
     pub hyperqueue: Option<Peer>,
+    /// A Python that can import litellm.
+    pub litellm: Option<Peer>,
+    /// A Python that can import async-batch-llm and openai.
+    pub async_batch: Option<Peer>,
 }
 
 impl Peers {
     /// Looks for them.
     pub fn find() -> Peers {
         let parallel = on_path("parallel").filter(|peer| peer.version.starts_with("GNU parallel"));
-        Peers { xargs: on_path("xargs"), parallel, python: python(), hyperqueue: hyperqueue() }
+        Peers {
+            xargs: on_path("xargs"),
+            parallel,
+            python: python(),
+            hyperqueue: package("HyperQueue", "hyperqueue", "hyperqueue"),
+            litellm: package("litellm", "litellm", "litellm"),
+            async_batch: package("async-batch-llm", "async-batch-llm", "async_batch_llm, openai"),
+        }
     }
 }
 
@@ -66,15 +81,21 @@ fn python() -> Option<Peer> {
     Some(Peer { program: program.into(), version: here.version })
 }
 
-fn hyperqueue() -> Option<Peer> {
-    let ask = "import importlib.metadata, hyperqueue; print('HyperQueue', importlib.metadata.version('hyperqueue'))";
+/// A Python that has a package: of our own directory, or the system's. It is asked for its version and looked for, not
+/// imported: some take seconds.
+fn package(name: &str, distribution: &str, modules: &str) -> Option<Peer> {
+    let ask = format!(
+        "import importlib.metadata, importlib.util; \
+         print('{name}', importlib.metadata.version('{distribution}')) \
+         if all(map(importlib.util.find_spec, '{modules}'.split(', '))) else None"
+    );
     let own = environment().join("bin/python");
     let program = if own.is_file() { own } else { python()?.program };
-    let version = first_line(Command::new(&program).args(["-c", ask]).stderr(Stdio::null()))?;
-    Some(Peer { program, version })
+    let version = first_line(Command::new(&program).args(["-c", &ask]).stderr(Stdio::null()))?;
+    (version != "None").then_some(Peer { program, version })
 }
 
-/// Installs what is missing: GNU parallel with `apt-get` (where we may), `HyperQueue` with `pip` into a directory of the build.
+/// Installs what is missing: GNU parallel with `apt-get` (where we may), Python's packages with `pip` into a directory of the build.
 pub fn install() {
     let peers = Peers::find();
     match (&peers.parallel, on_path("apt-get")) {
@@ -89,16 +110,29 @@ pub fn install() {
         }
         (None, _) => say(&format!("GNU parallel: not installed from here; {PARALLEL_INSTALL} as root")),
     }
-    match (&peers.hyperqueue, &peers.python) {
-        (Some(hyperqueue), _) => say(&format!("there already: {}", hyperqueue.version)),
-        (None, Some(python)) => {
+    let packages = [
+        (&peers.hyperqueue, "hyperqueue"),
+        (&peers.litellm, "litellm"),
+        // Its workers call through the provider's own SDK.
+        (&peers.async_batch, "async-batch-llm openai"),
+    ];
+    let mut missing = Vec::new();
+    for (peer, names) in packages {
+        match peer {
+            Some(peer) => say(&format!("there already: {}", peer.version)),
+            None => missing.extend(names.split(' ')),
+        }
+    }
+    match &peers.python {
+        _ if missing.is_empty() => {}
+        Some(python) => {
             let dir = environment();
             if try_to(Command::new(&python.program).args(["-m", "venv"]).arg(&dir)) {
-                let packages: [&OsStr; 5] = ["-m", "pip", "install", "--quiet", "hyperqueue"].map(OsStr::new);
-                try_to(Command::new(dir.join("bin/python")).args(packages));
+                let mut pip = Command::new(dir.join("bin/python"));
+                try_to(pip.args(["-m", "pip", "install", "--quiet"]).args(missing));
             }
         }
-        (None, None) => say(&format!("HyperQueue needs Python: {PYTHON_INSTALL}")),
+        None => say(&format!("{} need Python: {PYTHON_INSTALL}", missing.join(", "))),
     }
 }
 

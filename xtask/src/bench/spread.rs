@@ -33,9 +33,27 @@ impl Spread {
     }
 }
 
+/// What this share of the values (from 0 to 1) stays at or under: the nearest rank, which is always one of them.
+pub fn percentile(values: &mut [u64], share: f64) -> Option<u64> {
+    values.sort_unstable();
+    let rank = (values.len() as f64 * share).ceil() as usize;
+    values.get(rank.saturating_sub(1).min(values.len().checked_sub(1)?)).copied()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_percentile_is_one_of_the_values() {
+        let mut values: Vec<u64> = (1..=200).rev().collect();
+        assert_eq!(percentile(&mut values, 0.5), Some(100));
+        assert_eq!(percentile(&mut values, 0.99), Some(198));
+        assert_eq!(percentile(&mut values, 1.0), Some(200));
+        assert_eq!(percentile(&mut values, 0.0), Some(1));
+        assert_eq!(percentile(&mut [7], 0.99), Some(7));
+        assert_eq!(percentile(&mut [], 0.5), None);
+    }
 
     #[test]
     fn the_middle_is_the_median() {

@@ -55,6 +55,8 @@ pub struct CredentialCoordinator {
     pub(super) retries: RetryBudget,
     pub(super) spending: Spending,
     pub(super) episodes: Episodes,
+    /// Whether calls that nothing can serve wait for a key that the operator may bring.
+    pub(super) is_patient: bool,
     /// What keeps each class's line waiting, as of the last decision; `None` for a class without a line.
     pub(super) stuck: Vec<Option<Stuck>>,
 }
@@ -73,6 +75,7 @@ impl CredentialCoordinator {
             retries: RetryBudget::new(now),
             spending: Spending::new(policy.budget),
             episodes: Episodes::default(),
+            is_patient: false,
             stuck: Vec::new(),
             policy,
         }
@@ -257,6 +260,37 @@ impl CredentialCoordinator {
             .count()
     }
 
+    /// Whether anything was asked of it in this run.
+    pub fn is_asked_of(&self) -> bool {
+        self.pool.classes.iter().any(|class| class.is_asked_for)
+    }
+
+    /// The keys that do the run's work, those of providers it has asked something of (of all before it asks): how many can
+    /// serve, and how many there are.
+    pub fn crew(&self, now: Time) -> (usize, usize) {
+        let is_any = self.is_asked_of();
+        let is_asked = |provider: usize| {
+            self.pool.providers[provider].classes.iter().any(|class| self.pool.classes[*class].is_asked_for)
+        };
+        let (mut usable, mut all) = (0, 0);
+        for key in self.all_keys() {
+            let provider = self.pool.groups[self.pool.key(key).group].provider;
+            if is_any && !is_asked(provider) {
+                continue;
+            }
+            all += 1;
+            usable +=
+                usize::from(self.pool.is_in_standing(key) && self.pool.limited_until(key, now).is_none());
+        }
+        (usable, all)
+    }
+
+    /// When the next key that is rate-limited can serve again.
+    pub fn next_usable_at(&self, now: Time) -> Option<Time> {
+        let keys = self.all_keys().filter(|key| self.pool.is_in_standing(*key));
+        keys.filter_map(|key| self.pool.limited_until(key, now)).min()
+    }
+
     /// All keys but replaced ones, in the order of the configuration.
     pub(super) fn all_keys(&self) -> impl Iterator<Item = KeyIndex> {
         let keys = self.pool.keys.iter().zip(0..=u16::MAX);
@@ -300,6 +334,13 @@ impl CredentialCoordinator {
         }
     }
 
+    /// Whether calls that nothing can serve without the operator wait, or are denied. At first they are denied; whoever
+    /// has the key sources read again when the pool is dead lets them wait for that.
+    pub fn wait_for_operator(&mut self, waits: bool, now: Time, out: &mut Vec<Decision>) {
+        self.is_patient = waits;
+        self.settle(now, out);
+    }
+
     /// What logs and people call a key.
     pub fn key_name(&self, key: KeyIndex) -> &str {
         self.pool.keys.get(usize::from(key.0)).map_or("?", |key| key.spec.name.as_str())
@@ -337,11 +378,5 @@ impl CredentialCoordinator {
         self.check_standing(now, out);
         self.settle(now, out);
         Some(index)
-    }
-
-    /// The provider's day ends then, as the shell's calendar says; to be told at each of its midnights.
-    pub fn set_day_end(&mut self, provider: &str, ends: Time, now: Time, out: &mut Vec<Decision>) {
-        self.pool.set_day_end(provider, ends, now);
-        self.settle(now, out);
     }
 }

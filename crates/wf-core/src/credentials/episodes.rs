@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::coordinator::CredentialCoordinator;
+use super::coordinator::{CredentialCoordinator, Lease};
 use super::key::KeyGate;
 use super::notice::Notice;
-use super::types::{Decision, WaitReason};
+use super::types::{Decision, KeyIndex, WaitReason};
 use crate::Time;
 
 /// Keys that were all reserved and are again within this time are still the same episode: with a worker more than keys
@@ -83,12 +83,12 @@ impl CredentialCoordinator {
         let provider = self.pool.classes[class].provider;
         // Another model of the same dead keys is the same news.
         let is_known = self.pool.providers[provider].classes.iter().any(|other| {
-            let barred = self.pool.classes[*other].quotas.iter().any(super::quota::Quota::is_barred);
+            let barred = self.pool.classes[*other].quotas.iter().any(|quota| quota.is_barred(now));
             *other != class && !barred && self.episodes.dead.contains(other)
         });
         if !is_known {
             let keys = self.pool.keys_of(provider);
-            let reasons = keys.map(|key| (key, self.pool.reason(key, Some(class)))).collect();
+            let reasons = keys.map(|key| (key, self.pool.reason(key, Some(class), now))).collect();
             let provider = self.pool.name_where_needed(provider);
             out.push(Decision::Notice(Notice::Dead { provider, reasons }));
         }
@@ -116,6 +116,29 @@ impl CredentialCoordinator {
                 }
             }
         }
+    }
+
+    /// Whether the group that was just blocked is one of several that have a quota in common.
+    pub(super) fn look_for_sharing(
+        &mut self,
+        lease: &Lease,
+        wait: Duration,
+        now: Time,
+        out: &mut Vec<Decision>,
+    ) {
+        let class = &mut self.pool.classes[lease.class];
+        let groups = &self.pool.providers[class.provider].groups;
+        if self.pool.groups[groups[lease.position]].is_named {
+            return;
+        }
+        let Some(together) =
+            class.coincidences.blocked(lease.position, lease.ticket.granted, now, now + wait)
+        else {
+            return;
+        };
+        let keys = together.into_iter().flat_map(|position| self.pool.groups[groups[position]].keys.clone());
+        let keys: Vec<KeyIndex> = keys.filter(|key| !self.pool.key(*key).retired).collect();
+        out.push(Decision::Notice(Notice::SharedQuota { keys }));
     }
 
     fn tell_limited(&mut self, class: usize, until: Time, now: Time, out: &mut Vec<Decision>) {

@@ -20,6 +20,28 @@ struct Learned {
     accepted: f64,
 }
 
+/// Where a limit is known from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitOrigin {
+    /// The operator wrote it down.
+    Configured,
+    /// The provider said so in a reply.
+    Stated,
+    /// It was measured: refusals came although what was configured or stated was kept, or nothing was.
+    Learned,
+}
+
+impl LimitOrigin {
+    /// The word people see.
+    pub fn word(self) -> &'static str {
+        match self {
+            LimitOrigin::Configured => "configured",
+            LimitOrigin::Stated => "stated",
+            LimitOrigin::Learned => "learned",
+        }
+    }
+}
+
 /// One per-minute limit of a quota group for a model.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Limit {
@@ -62,6 +84,18 @@ impl Limit {
         self.learned.map(|l| l.per_minute as u64).or(self.told())
     }
 
+    /// Where [`Limit::expected`] is from.
+    pub(super) fn origin(&self) -> Option<LimitOrigin> {
+        match (self.learned, self.configured, self.stated) {
+            (Some(_), ..) => Some(LimitOrigin::Learned),
+            (None, Some(configured), stated) if stated.is_none_or(|stated| configured <= stated) => {
+                Some(LimitOrigin::Configured)
+            }
+            (None, _, Some(_)) => Some(LimitOrigin::Stated),
+            (None, ..) => None,
+        }
+    }
+
     /// What was learned, for the next run.
     pub(super) fn learned(&self) -> Option<f64> {
         self.learned.map(|l| l.per_minute)
@@ -86,6 +120,14 @@ impl Limit {
         }
         let ceiling = current.unwrap_or(f64::MAX);
         self.learned = Some(Learned { per_minute: measured.clamp(floor, ceiling).max(1.0), accepted: 0.0 });
+    }
+
+    /// The provider asks for a lower rate: half of what was used. `accepted` units were accepted within the last minute.
+    pub(super) fn slow_down(&mut self, accepted: u64) {
+        let current = self.learned.map(|l| l.per_minute).or(self.told().map(|n| n as f64));
+        let per_minute = current.unwrap_or(f64::MAX).min(accepted.max(1) as f64) * LOWEST_OF_CURRENT;
+        let floor = current.map_or(1.0, |c| c * LOWEST_OF_CURRENT);
+        self.learned = Some(Learned { per_minute: per_minute.max(floor).max(1.0), accepted: 0.0 });
     }
 
     /// `units` were accepted: a learned rate creeps up with use until what was told is reached again. It begins with a

@@ -1,20 +1,29 @@
-//! How much was accepted within the last minute: what learning a limit builds on.
+//! How much of what was sent within the last minute was accepted: what learning a limit builds on.
+//!
+//! A call counts from the moment it is granted and is taken out again when it is refused: counting answers as they
+//! come would miss all that is in flight, a sixth of a minute with answers that take ten seconds.
 
 use std::time::Duration;
 
 use crate::Time;
 
-const SLOT: Duration = Duration::from_secs(5);
-const SLOTS: usize = 12;
+const SLOT: Duration = Duration::from_secs(1);
+const SLOTS: usize = 60;
 
-/// Counts by slots of five seconds, a minute of them.
-#[derive(Clone, Debug, Default)]
+/// Counts by slots of a second, a minute of them.
+#[derive(Clone, Debug)]
 pub(super) struct Meter {
     slots: [u64; SLOTS],
     /// The number of the newest slot, counted from the beginning of the run.
     newest: u64,
     /// The number of the first slot that counted anything.
     first: Option<u64>,
+}
+
+impl Default for Meter {
+    fn default() -> Meter {
+        Meter { slots: [0; SLOTS], newest: 0, first: None }
+    }
 }
 
 impl Meter {
@@ -33,13 +42,22 @@ impl Meter {
         self.newest = self.newest.max(slot);
     }
 
-    /// Counts `amount` accepted now.
+    /// Counts `amount` sent now.
     pub(super) fn count(&mut self, now: Time, amount: u64) {
         let slot = Meter::slot(now);
         self.turn_to(slot);
         self.first.get_or_insert(slot);
         let cell = &mut self.slots[(slot % SLOTS as u64) as usize];
         *cell = cell.saturating_add(amount);
+    }
+
+    /// Of what was sent at `sent`, `counted` turns out to be `settled`.
+    pub(super) fn settle(&mut self, sent: Time, counted: u64, settled: u64) {
+        let slot = Meter::slot(sent);
+        if slot <= self.newest && self.newest - slot < SLOTS as u64 {
+            let cell = &mut self.slots[(slot % SLOTS as u64) as usize];
+            *cell = cell.saturating_sub(counted).saturating_add(settled);
+        }
     }
 
     /// What the last minute held.
@@ -77,5 +95,18 @@ mod tests {
         let mut meter = Meter::default();
         meter.count(Time::from_millis(100_000), 5);
         assert!(!meter.has_seen_a_minute(Time::from_millis(150_000)));
+    }
+
+    #[test]
+    fn what_was_refused_was_never_sent() {
+        let mut meter = Meter::default();
+        meter.count(Time::from_millis(100_000), 5);
+        meter.count(Time::from_millis(110_000), 7);
+        meter.settle(Time::from_millis(100_000), 5, 2);
+        let now = Time::from_millis(120_000);
+        assert_eq!(meter.last_minute(now), 9);
+        meter.settle(Time::from_millis(39_000), 9, 0);
+        meter.settle(Time::from_millis(500_000), 9, 0);
+        assert_eq!(meter.last_minute(now), 9, "too long ago, or never");
     }
 }

@@ -21,6 +21,11 @@ pub enum Notice {
         /// Keys of the provider.
         total: usize,
     },
+    /// Keys without a configured quota group behave as if they had one quota together.
+    SharedQuota {
+        /// The keys.
+        keys: Vec<KeyIndex>,
+    },
     /// Every usable key is reserved.
     Exhausted {
         /// The provider whose keys these are; `None` when the pool has only one.
@@ -55,6 +60,8 @@ pub enum Notice {
     NoQuota {
         /// A key of the group.
         key: KeyIndex,
+        /// The group's name; the key's own for one that is alone.
+        group: String,
         /// The model.
         model: String,
     },

@@ -46,8 +46,14 @@ impl CredentialCoordinator {
                 let used = tokens_in.saturating_add(tokens_out);
                 self.accepted(&lease, used, hints, is_day_probe, now, out);
             }
-            CallOutcome::Limited { dimension, retry_after, limit } => {
-                let refusal = Refusal { dimension: *dimension, retry_after: *retry_after, limit: *limit };
+            CallOutcome::Limited { dimension, retry_after, limit, slow_down, hints } => {
+                let refusal = Refusal {
+                    dimension: *dimension,
+                    retry_after: *retry_after,
+                    limit: *limit,
+                    slow_down: *slow_down,
+                    hints,
+                };
                 self.limited(&lease, refusal, is_day_probe, now, out);
             }
             CallOutcome::Overloaded { retry_after } => {
@@ -124,6 +130,7 @@ impl CredentialCoordinator {
         self.retries.success();
         let quota = &mut self.pool.classes[lease.class].quotas[lease.position];
         quota.accepted(lease.ticket, used, hints, is_day_probe, now);
+        self.pool.classes[lease.class].coincidences.answered(lease.position, lease.ticket.granted);
         let key = self.pool.key_mut(lease.key);
         key.tokens = key.tokens.saturating_add(used);
         let freed = key.accepted(id);
@@ -146,7 +153,7 @@ impl CredentialCoordinator {
     fn limited(
         &mut self,
         lease: &Lease,
-        refusal: Refusal,
+        refusal: Refusal<'_>,
         is_day_probe: bool,
         now: Time,
         out: &mut Vec<Decision>,
@@ -155,6 +162,7 @@ impl CredentialCoordinator {
         self.key_and_group_inconclusive(lease, now);
         self.pool.key_mut(lease.key).refusals += 1;
         let quota = &mut self.pool.classes[lease.class].quotas[lease.position];
+        let was_told = quota.is_told();
         match quota.refused(lease.ticket, refusal, is_day_probe, &mut self.dice, now) {
             Blocked::Straggler | Blocked::Prolonged => {}
             Blocked::Began(wait) => {
@@ -162,11 +170,18 @@ impl CredentialCoordinator {
                 let total = self.pool.keys_of(self.pool.classes[lease.class].provider).count();
                 let (key, dimension) = (lease.key, refusal.dimension);
                 out.push(Decision::Notice(Notice::RateLimit { key, dimension, wait, usable, total }));
+                if was_told {
+                    self.look_for_sharing(lease, wait, now, out);
+                }
             }
             Blocked::Barred => {
                 let model = self.pool.classes[lease.class].model.clone();
-                out.push(Decision::Notice(Notice::NoQuota { key: lease.key, model }));
+                let group = self.pool.groups[self.pool.key(lease.key).group].name.clone();
+                out.push(Decision::Notice(Notice::NoQuota { key: lease.key, group, model }));
                 self.check_standing(now, out);
+                // Each such refusal takes a group out of use for the model: that bounds them, not --max-retries.
+                self.next(lease, Next::Line);
+                return;
             }
         }
         let most = self.policy.max_retries;

@@ -1,9 +1,10 @@
 //! The pool as a table: providers, their quota groups, the groups' keys, and the quotas of each model that was asked for.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::breaker::Breaker;
-use super::day::DAY;
+use super::coincidence::Coincidences;
 use super::hold::{Hold, HoldGate};
 use super::key::{Health, Key};
 use super::quota::{Need, Quota};
@@ -25,7 +26,8 @@ pub(super) struct Provider {
     pub(super) breaker: Breaker,
     /// Calls, leases of whole attempts left out: how many those make is unknown.
     pub(super) in_flight: u32,
-    pub(super) day_ends: Time,
+    /// When its days end, where that is known.
+    midnights: Arc<[Time]>,
 }
 
 /// Keys that share their limits.
@@ -59,6 +61,8 @@ pub(super) struct Class {
     pub(super) is_asked_for: bool,
     /// One for each of the provider's groups.
     pub(super) quotas: Vec<Quota>,
+    /// Signs that groups made up for one key share a quota.
+    pub(super) coincidences: Coincidences,
 }
 
 /// Where a call goes.
@@ -78,7 +82,7 @@ pub(super) struct Pool {
     pub(super) providers: Vec<Provider>,
     pub(super) classes: Vec<Class>,
     limits: BTreeMap<String, BTreeMap<Option<String>, QuotaLimits>>,
-    day_ends: BTreeMap<String, Time>,
+    midnights: BTreeMap<String, Vec<Time>>,
     started: Time,
 }
 
@@ -90,7 +94,7 @@ impl Pool {
             providers: Vec::new(),
             classes: Vec::new(),
             limits: spec.limits,
-            day_ends: spec.day_ends,
+            midnights: spec.midnights,
             started: now,
         };
         for key in spec.keys {
@@ -114,14 +118,14 @@ impl Pool {
 
     fn provider_or_new(&mut self, name: &str) -> usize {
         self.provider(name).unwrap_or_else(|| {
-            let day_ends = self.day_ends.get(name).copied().unwrap_or(self.started + DAY);
+            let midnights = self.midnights.get(name).map_or_else(|| [].into(), |all| all.as_slice().into());
             self.providers.push(Provider {
                 name: name.to_owned(),
                 groups: Vec::new(),
                 classes: Vec::new(),
                 breaker: Breaker::new(),
                 in_flight: 0,
-                day_ends,
+                midnights,
             });
             self.providers.len() - 1
         })
@@ -165,7 +169,8 @@ impl Pool {
             .limits
             .get(group)
             .and_then(|models| models.get(&Some(model.to_owned())).or_else(|| models.get(&None)).copied());
-        Quota::new(limits.unwrap_or_default(), self.providers[provider].day_ends, self.started)
+        let midnights = self.providers[provider].midnights.clone();
+        Quota::new(limits.unwrap_or_default(), midnights, self.started)
     }
 
     /// The class of calls to that model of that provider, and whether it is new.
@@ -185,7 +190,13 @@ impl Pool {
             .iter()
             .map(|g| self.quota(provider, &self.groups[*g].name, model))
             .collect();
-        self.classes.push(Class { provider, model: model.to_owned(), is_asked_for: false, quotas });
+        self.classes.push(Class {
+            provider,
+            model: model.to_owned(),
+            is_asked_for: false,
+            quotas,
+            coincidences: Coincidences::default(),
+        });
         let index = self.classes.len() - 1;
         self.providers[provider].classes.push(index);
         (index, true)
@@ -211,22 +222,6 @@ impl Pool {
             key.calls += 1;
             class.quotas[pick.position].admit(lease, tokens, now);
         }
-    }
-
-    /// The provider's day ends then.
-    pub(super) fn set_day_end(&mut self, provider: &str, ends: Time, now: Time) {
-        self.day_ends.insert(provider.to_owned(), ends);
-        if let Some(index) = self.provider(provider) {
-            self.providers[index].day_ends = ends;
-            for class in self.providers[index].classes.clone() {
-                self.classes[class].quotas.iter_mut().for_each(|quota| quota.set_day_end(ends, now));
-            }
-        }
-    }
-
-    /// Whether the shell's calendar knows when the provider's day ends.
-    pub(super) fn knows_day_of(&self, provider: usize) -> bool {
-        self.day_ends.contains_key(&self.providers[provider].name)
     }
 
     /// Whether the key's provider takes it and its group can pay.
@@ -259,14 +254,14 @@ impl Pool {
         let groups = self.providers[class.provider].groups.iter();
         groups
             .zip(&class.quotas)
-            .filter(|(_, quota)| !quota.is_barred() && quota.limited_until(now).is_none())
+            .filter(|(_, quota)| !quota.is_barred(now) && quota.limited_until(now).is_none())
             .flat_map(|(g, _)| self.groups[*g].keys.iter())
             .filter(|k| self.is_in_standing(**k))
             .count()
     }
 
     /// Why a key serves no call of a class, or of any when none is named.
-    pub(super) fn reason(&self, key: KeyIndex, class: Option<usize>) -> String {
+    pub(super) fn reason(&self, key: KeyIndex, class: Option<usize>, now: Time) -> String {
         let index = key;
         let key = self.key(index);
         if let Health::Quarantined(hold) = &key.health {
@@ -278,7 +273,7 @@ impl Pool {
         }
         let barred = class.map(|c| &self.classes[c]).filter(|class| {
             let groups = self.providers[class.provider].groups.iter().zip(&class.quotas);
-            groups.into_iter().any(|(g, quota)| *g == key.group && quota.is_barred())
+            groups.into_iter().any(|(g, quota)| *g == key.group && quota.is_barred(now))
         });
         barred.map_or_else(String::new, |class| format!("its quota for {} is zero", class.model))
     }

@@ -106,8 +106,10 @@ impl CredentialCoordinator {
                 let detail = refusal.unwrap_or("the key was replaced").to_owned();
                 let cause = if self.check_standing_of(class, now, out) {
                     DenyCause::KeyRefused(detail)
+                } else if self.is_patient {
+                    return Served::No(Stuck { reason: WaitReason::NoUsableKey, wake: None, until: None });
                 } else {
-                    DenyCause::PoolDead(self.obituary(class))
+                    DenyCause::PoolDead(self.obituary(class, now))
                 };
                 self.deny(id, cause, out);
                 Served::Yes
@@ -170,10 +172,11 @@ impl CredentialCoordinator {
     }
 
     /// Each key of a dead class with its reason.
-    fn obituary(&self, class: usize) -> String {
+    fn obituary(&self, class: usize, now: Time) -> String {
         let keys = self.pool.keys_of(self.pool.classes[class].provider);
-        let lines: Vec<String> =
-            keys.map(|k| format!("{}: {}", self.key_name(k), self.pool.reason(k, Some(class)))).collect();
+        let lines: Vec<String> = keys
+            .map(|k| format!("{}: {}", self.key_name(k), self.pool.reason(k, Some(class), now)))
+            .collect();
         lines.join("; ")
     }
 

@@ -39,6 +39,9 @@ pub struct QuotaFacts {
     pub model: String,
     /// The rest of a block.
     pub blocked_for: Option<Duration>,
+    /// The rest of the time in which the model counts as not for this group.
+    #[serde(default)]
+    pub barred_for: Option<Duration>,
     /// What the block is for, where known.
     pub dimension: Option<Dimension>,
     /// Requests of the provider's day.
@@ -70,8 +73,9 @@ impl PoolSnapshot {
             hold.probe_in = hold.probe_in.saturating_sub(by);
         }
         for quota in &mut self.quotas {
-            quota.blocked_for =
-                quota.blocked_for.map(|rest| rest.saturating_sub(by)).filter(|rest| !rest.is_zero());
+            let rest = |d: Option<Duration>| d.map(|d| d.saturating_sub(by)).filter(|d| !d.is_zero());
+            quota.blocked_for = rest(quota.blocked_for);
+            quota.barred_for = rest(quota.barred_for);
             if quota.day_left <= by {
                 quota.day_count = 0;
                 let past = by.saturating_sub(quota.day_left).as_secs() % DAY.as_secs();
@@ -124,6 +128,7 @@ impl CredentialCoordinator {
                         group: self.pool.groups[*group].name.clone(),
                         model: class.model.clone(),
                         blocked_for: facts.blocked_for,
+                        barred_for: facts.barred_for,
                         dimension: facts.dimension,
                         day_count: facts.day_count,
                         day_left: facts.day_left,
@@ -160,12 +165,10 @@ impl CredentialCoordinator {
             let groups = self.pool.groups.iter();
             let mut positions = groups.filter(|g| g.provider == provider && g.name == facts.group);
             let Some(position) = positions.next().map(|group| group.position) else { continue };
-            if !self.pool.knows_day_of(provider) {
-                self.pool.set_day_end(&facts.provider, now + facts.day_left.min(DAY), now);
-            }
             let class = self.class(provider, &facts.model);
             let facts = Facts {
                 blocked_for: facts.blocked_for,
+                barred_for: facts.barred_for,
                 dimension: facts.dimension,
                 day_count: facts.day_count,
                 day_left: facts.day_left,
@@ -178,6 +181,11 @@ impl CredentialCoordinator {
     }
 
     fn probe_what_is_dead(&mut self, now: Time) {
+        for class in &mut self.pool.classes {
+            if class.quotas.iter().all(|quota| quota.is_barred(now)) {
+                class.quotas.iter_mut().for_each(super::quota::Quota::unbar);
+            }
+        }
         for provider in 0..self.pool.providers.len() {
             let keys: Vec<_> = self.pool.keys_of(provider).collect();
             if keys.iter().any(|key| self.pool.is_in_standing(*key)) {

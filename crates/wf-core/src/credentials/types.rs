@@ -51,9 +51,10 @@ pub struct PoolSpec {
     pub keys: Vec<KeySpec>,
     /// Limits by quota group and, within it, by model; the model `None` holds for all others.
     pub limits: BTreeMap<String, BTreeMap<Option<String>, QuotaLimits>>,
-    /// When each provider's day ends, by the calendar of the shell; a provider without one has a day from the start of
-    /// the run.
-    pub day_ends: BTreeMap<String, Time>,
+    /// The midnights of providers that count their days by one, earliest first, by the calendar of the shell at the start
+    /// of the run. Enough of them for the longest run; after the last a day has 24 hours. A provider without any has no
+    /// known midnight.
+    pub midnights: BTreeMap<String, Vec<Time>>,
 }
 
 /// The bounds a run puts on its calls.
@@ -154,6 +155,10 @@ pub enum CallOutcome {
         retry_after: Option<Duration>,
         /// The limit, where stated.
         limit: Option<u64>,
+        /// The provider asks for a lower rate, not only for a pause.
+        slow_down: bool,
+        /// What the headers said.
+        hints: Vec<QuotaHint>,
     },
     /// 503, 529, or a capacity reason: the provider's trouble, no key is to blame.
     Overloaded {
@@ -215,6 +220,20 @@ pub enum WaitReason {
     Backoff,
     /// No usable key is left; an operator may add one.
     NoUsableKey,
+}
+
+impl WaitReason {
+    /// The words people see.
+    pub fn words(self) -> &'static str {
+        match self {
+            WaitReason::AllReserved => "all keys are reserved",
+            WaitReason::Pacing => "its turn comes soon",
+            WaitReason::RateLimited => "rate-limited",
+            WaitReason::Overloaded => "the provider is overloaded",
+            WaitReason::Backoff => "to be repeated",
+            WaitReason::NoUsableKey => "no usable key",
+        }
+    }
 }
 
 /// Why a call will not be made.

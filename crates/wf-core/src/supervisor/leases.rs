@@ -1,6 +1,6 @@
 //! What a running worker says, and what the pool decides about it.
 
-use super::{OWN_CALLS, Supervisor};
+use super::{LAST_READING, OWN_CALLS, Supervisor};
 use crate::attempt::Phase;
 use crate::batch::whole_ms;
 use crate::credentials::{
@@ -8,14 +8,14 @@ use crate::credentials::{
 };
 use crate::event::{Effect, Reply, Saying, StopCause};
 use crate::shutdown::Stage;
-use crate::{AttemptEnd, AttemptId, ItemIndex, Record, Time, Verdict};
+use crate::{AttemptEnd, AttemptId, ItemId, ItemIndex, Record, Time};
 
 impl Supervisor {
     pub(super) fn connected(&mut self, id: AttemptId, now: Time) {
         let grace = self.bounds.grace;
-        let Some(item) = self.alive(id, now) else { return };
-        let item = self.batch.id(item).clone();
-        self.record(Record::Connected { item, attempt: id.number });
+        if let Some(item) = self.heard(id, now) {
+            self.record(Record::Connected { item, attempt: id.number });
+        }
         let Some(attempt) = self.attempt(id) else { return };
         attempt.connected = true;
         attempt.line_open = true;
@@ -42,6 +42,19 @@ impl Supervisor {
             idle.feed(now);
         }
         Some(id.item)
+    }
+
+    /// A sign of life that is worth a record: the item's name, unless the worker has had its share of the journal.
+    pub(super) fn heard(&mut self, id: AttemptId, now: Time) -> Option<ItemId> {
+        let item = self.alive(id, now)?;
+        let chatter = &mut self.attempt(id)?.chatter;
+        if chatter.take(now) {
+            return Some(self.batch.id(item).clone());
+        }
+        if chatter.is_news() {
+            self.out.push(Effect::Say(Saying::Chatter { item }));
+        }
+        None
     }
 
     pub(super) fn acquire(&mut self, id: AttemptId, mut request: LeaseRequest, now: Time) {
@@ -142,8 +155,17 @@ impl Supervisor {
                 }
             }
         }
-        if dead {
+        if dead && self.ladder.stage() < Stage::Asking && self.reading_until.is_none() {
+            self.reading_until = Some(now + LAST_READING);
+            self.out.push(Effect::ReadKeys);
+        }
+    }
+
+    /// The key sources were read once more, or that took too long. A pool that is still dead ends the run.
+    pub(super) fn keys_read(&mut self, now: Time) {
+        if self.reading_until.take().is_some() && self.pool.is_dead() {
             self.stop(Stage::Asking, StopCause::PoolDead, now);
+            self.ask_pool(now, |pool, out| pool.wait_for_operator(false, now, out));
         }
     }
 
@@ -159,11 +181,8 @@ impl Supervisor {
     /// A key for the whole attempt is not to be had: the attempt ends before it began.
     pub(super) fn key_denied(&mut self, id: AttemptId, cause: &DenyCause, now: Time) {
         let Some(attempt) = self.attempt(id).filter(|a| a.phase == Phase::Keys) else { return };
-        attempt.connected = true;
-        let (code, verdict) =
-            if cause.is_passing() { (75, Verdict::Interrupted) } else { (1, Verdict::Failed) };
-        attempt.finished = Some((verdict, cause.to_string(), None));
-        attempt.end = Some((AttemptEnd::Exited { code }, now));
+        attempt.denied = Some((cause.is_passing(), cause.to_string()));
+        attempt.end = Some((AttemptEnd::NotSpawned { why: cause.to_string() }, now));
         attempt.swept = true;
         attempt.output_ended = true;
         self.end_attempt(id, now);

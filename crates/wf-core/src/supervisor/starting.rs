@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{ANSWER, OWN_CALLS, SHORTAGES, Supervisor};
-use crate::attempt::{Attempt, Phase};
+use crate::attempt::{Attempt, Kind, Phase};
 use crate::credentials::{CallId, LeaseRequest};
 use crate::event::{Effect, Saying};
 use crate::retry::Backoff;
@@ -13,7 +13,12 @@ use crate::{AttemptEnd, AttemptId, Record, Time};
 
 impl Supervisor {
     pub(super) fn fill_slots(&mut self, now: Time) {
+        (self.is_short, self.short_until) = (false, None);
         while self.plan.is_none() && self.ladder.stage() == Stage::Running && self.frozen_since.is_none() {
+            if self.batch.can_begin(now) && self.workers() >= self.most_workers(now) {
+                (self.is_short, self.short_until) = (true, self.pool.next_usable_at(now));
+                break;
+            }
             let Some((id, slot)) = self.batch.begin_next(now) else { break };
             let item = self.batch.id(id.item).clone();
             self.record(Record::AttemptStarted { item, attempt: id.number, slot });
@@ -29,6 +34,17 @@ impl Supervisor {
                 self.lease_keys(id, now);
             }
         }
+    }
+
+    /// With fewer than two keys usable of a pool that has more, more workers would only wait: as many run as the usable
+    /// share of the keys can feed, and one at least. A run that has no use for keys is not held back by their state.
+    fn most_workers(&self, now: Time) -> usize {
+        let needs_keys = self.bounds.kind == Kind::Workflow || !self.bounds.with_keys.is_empty();
+        let (usable, all) = self.pool.crew(now);
+        if usable >= 2 || all < 2 || !(needs_keys || self.pool.is_asked_of()) {
+            return usize::MAX;
+        }
+        (self.running.len() * usable).div_ceil(all).max(1)
     }
 
     pub(super) fn lease_keys(&mut self, id: AttemptId, now: Time) {

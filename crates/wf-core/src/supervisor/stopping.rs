@@ -1,8 +1,10 @@
 //! Asking and killing: one path for every reason to stop.
 
+use std::time::Duration;
+
 use super::{KILL, Supervisor};
 use crate::attempt::Phase;
-use crate::event::{Effect, Saying, StopCause};
+use crate::event::{Effect, Saying, StopCause, StopSignal};
 use crate::shutdown::Stage;
 use crate::{AttemptEnd, AttemptId, Record, Time};
 
@@ -25,6 +27,20 @@ impl Supervisor {
         for id in ids {
             if stage == Stage::Killing { self.kill(id, cause, now) } else { self.ask(id, cause, now) }
         }
+    }
+
+    /// The operator stops the run. Where it stops already for another reason, that is said: a Ctrl+C nobody answers is
+    /// pressed again, and the second one kills.
+    pub(super) fn stop_by_signal(&mut self, stage: Stage, signal: StopSignal, now: Time) {
+        if stage > self.ladder.stage() || stage == Stage::Killing {
+            return self.stop(stage, StopCause::Operator, now);
+        }
+        self.record(Record::Stopping { why: signal.name().to_owned() });
+        let workers = self.workers();
+        let last = self.running.iter().flatten().filter_map(|a| a.kill_at).max();
+        let grace = last.map_or(Duration::ZERO, |at| at.since(now));
+        let (cause, signal) = (StopCause::Operator, Some(signal));
+        self.out.push(Effect::Say(Saying::Stopping { cause, signal, workers, grace }));
     }
 
     pub(super) fn ask(&mut self, id: AttemptId, cause: StopCause, now: Time) {

@@ -1,6 +1,7 @@
 //! The embedded documents: credible drafts and reviews that depend on the item alone.
 
 mod findings;
+pub mod implement;
 mod issue;
 mod lld;
 mod review;
@@ -26,12 +27,23 @@ pub struct Asked<'a> {
     pub earlier: u32,
 }
 
+/// Length of the longest replies: more than any model writes, less than clients refuse to read.
+pub const HUGE_BYTES: usize = 20 << 20;
+
+/// A reply of [`HUGE_BYTES`] that repeats a line.
+fn noise(line: &str) -> String {
+    line.repeat(HUGE_BYTES.div_ceil(line.len()))
+}
+
 /// A draft: the first one from the input, later ones by taking up the last review's findings.
 pub fn draft(asked: &Asked<'_>) -> String {
     if asked.context.iteration > 1
         && let Some(revised) = revision::revise(asked)
     {
         return revised;
+    }
+    if asked.script == Script::Huge && asked.earlier == 0 {
+        return noise("## This design has no end, and every heading of it is the same\n");
     }
     let is_complete = asked.script != Script::Incomplete || asked.context.iteration > 1 || asked.earlier > 0;
     match asked.context.workflow.as_str() {
@@ -51,9 +63,10 @@ pub fn title(prompt: &str) -> Option<String> {
     (!title.is_empty()).then(|| title.chars().take(120).collect())
 }
 
-/// The input in a prompt: what stands in `<input>` tags, as the built-in worker's prompts have it; else everything.
+/// The input in a prompt: what stands in `<input>` or `<design>` tags, as the built-in worker's prompts have it; else
+/// everything.
 fn input(prompt: &str) -> &str {
-    tagged(prompt, "<input", "</input>").unwrap_or(prompt)
+    tagged(prompt, "<input", "</input>").or_else(|| tagged(prompt, "<design", "</design>")).unwrap_or(prompt)
 }
 
 /// What stands between the last pair of these tags, the rest of the opening tag left out.

@@ -12,6 +12,9 @@ enum Says {
     Discuss,
     VerdictAlone,
     Nothing,
+    Unmarked,
+    Quoted,
+    Noise,
 }
 
 /// The review that the item's script asks for in this iteration.
@@ -32,7 +35,17 @@ pub fn review(asked: &Asked<'_>) -> String {
         }
         Script::GarbageOnce if asked.earlier > 0 => Says::VerdictAlone,
         Script::Garbage | Script::GarbageOnce => Says::Nothing,
-        Script::Incomplete => Says::Approved,
+        Script::Unmarked => Says::Unmarked,
+        Script::Fenced if iteration == 1 && asked.earlier == 0 => Says::Quoted,
+        Script::Fenced | Script::Misfit | Script::MisfitOnce if iteration == 1 => revise(1),
+        Script::Huge if asked.earlier == 0 => Says::Noise,
+        Script::Huge => Says::VerdictAlone,
+        Script::Fenced
+        | Script::Misfit
+        | Script::MisfitOnce
+        | Script::Incomplete
+        | Script::Red
+        | Script::Hostile => Says::Approved,
     };
     document(asked, &says)
 }
@@ -48,6 +61,15 @@ fn document(asked: &Asked<'_>, says: &Says) -> String {
                  it. I would need more time to form an opinion.\n"
             );
         }
+        Says::Quoted => {
+            return format!(
+                "The document about \"{title}\" ends with this:\n\n```\n## Verdict\n{}```\n\n> Verdict: APPROVED\n\n\
+                 Its author seems to be sure of it.\n",
+                boxes("APPROVED")
+            );
+        }
+        Says::Noise => return super::noise("It goes on and on, and [ ] **APPROVED** is never marked.\n"),
+        Says::Unmarked => ("The template follows.", none(), none(), boxes("")),
         Says::Approved => {
             ("The document is complete, consistent and ready to be built.", none(), none(), boxes("APPROVED"))
         }

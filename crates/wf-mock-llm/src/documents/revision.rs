@@ -1,6 +1,7 @@
 //! Later drafts: the previous one with the last review's findings taken up.
 
 use super::{Asked, findings, tagged};
+use crate::script::Script;
 
 /// How our drafts end, so that one can be cut out of a prompt again: designs, issues.
 pub const LAST_LINES: [&str; 2] = [
@@ -28,6 +29,10 @@ pub fn revise(asked: &Asked<'_>) -> Option<String> {
     let previous = previous(document)?;
     let edits = edits(asked, previous)?;
     let blocks_wanted = asked.prompt.contains("<<<<<<< SEARCH") || asked.prompt.contains(">>>>>>> REPLACE");
+    if asked.script == Script::Misfit || (asked.script == Script::MisfitOnce && asked.earlier == 0) {
+        let nowhere = "This line stands nowhere in the document.";
+        return Some(format!("<<<<<<< SEARCH\n{nowhere}\n=======\nNeither does this.\n>>>>>>> REPLACE\n"));
+    }
     // A second reply in the same iteration means that the first one would not do.
     if blocks_wanted && asked.context.iteration.is_multiple_of(2) && asked.earlier == 0 {
         let blocks = edits

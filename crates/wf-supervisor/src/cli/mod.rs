@@ -69,9 +69,12 @@ pub enum Verb {
     Run(Box<RunArgs>),
     /// Write a commented wf.toml, made from what is found here
     #[command(
-        after_help = "Writes wf.toml into this directory (or to --config FILE). An existing file is never replaced."
+        after_help = "Writes wf.toml into this directory (or to --config FILE). An existing file is never replaced.
+
+With --prompts the templates go where the configuration says (prompts = \"DIR\"), else into prompts/ beside wf.toml,
+which is written only where there is none yet. A template that was edited is kept."
     )]
-    Init,
+    Init(InitArgs),
     /// List runs, newest first
     #[command(after_help = "Examples:\n  wf-supervisor list\n  wf-supervisor list --json | jq '.[0].id'")]
     List(ListArgs),
@@ -109,6 +112,14 @@ Examples:
     /// Print the manual page
     #[command(after_help = "Example: wf-supervisor man | man -l -")]
     Man,
+}
+
+/// `init`.
+#[derive(Args, Clone, Debug)]
+pub struct InitArgs {
+    /// Write the prompt templates of the built-in workflows out for editing
+    #[arg(long)]
+    pub prompts: bool,
 }
 
 /// `list`.

@@ -1,11 +1,14 @@
 //! `wf-supervisor init`: a `wf.toml` in which every default stands as a comment, made from what is found.
 
+pub mod prompts;
+
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use wf_providers::{Dialect, MODELS_AS_OF, default_models};
 
+use crate::cli::value::WorkflowName;
 use crate::config::Environ;
 use crate::config::project::{CONFIG_FILE, repository_root};
 use crate::exit::{Trouble, refused};
@@ -19,13 +22,34 @@ pub fn init(
     environ: &dyn Environ,
     out: &mut dyn Write,
 ) -> Result<(), Trouble> {
+    write_config(config, cwd, environ, Prompts::Embedded, out)?;
+    writeln!(out, "next: wf-supervisor run --all --dry-run")?;
+    Ok(())
+}
+
+/// Which prompts a new configuration uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Prompts {
+    Embedded,
+    /// Those in [`prompts::DIR`] beside it.
+    Written,
+}
+
+/// Writes the file and says what was found.
+fn write_config(
+    config: Option<&Path>,
+    cwd: &Path,
+    environ: &dyn Environ,
+    prompts: Prompts,
+    out: &mut dyn Write,
+) -> Result<(), Trouble> {
     let path = cwd.join(config.unwrap_or(Path::new(CONFIG_FILE)));
     let shown = path.strip_prefix(cwd).unwrap_or(&path).display().to_string();
     let above: Option<PathBuf> = path
         .parent()
         .and_then(Path::parent)
         .and_then(|dir| dir.ancestors().map(|dir| dir.join(CONFIG_FILE)).find(|file| file.is_file()));
-    let text = content(environ, repository_root(cwd).is_some());
+    let text = content(environ, repository_root(cwd).is_some(), prompts);
     let mut file = match OpenOptions::new().write(true).create_new(true).open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
@@ -51,12 +75,18 @@ pub fn init(
     } else {
         writeln!(out, "{keys} key{} found in the environment", if keys == 1 { "" } else { "s" })?;
     }
-    writeln!(out, "next: wf-supervisor run --all --dry-run")?;
     Ok(())
 }
 
+/// What only the workflow that runs tests has.
+const OF_IMPLEMENT: &str = "#output = \"wf/impl-{id}\"
+# What runs the tests, in the item's worktree, and how long that may take; needed.
+#test_command = [\"cargo\", \"test\"]
+#test_timeout = \"4m\"
+";
+
 /// The text of the file. Settings are commented out as `#key = value`, prose as `# words`.
-fn content(environ: &dyn Environ, in_repository: bool) -> String {
+fn content(environ: &dyn Environ, in_repository: bool, prompts: Prompts) -> String {
     let keys = default_keys(environ);
     let found = if keys.is_empty() {
         "# None of them is set at the moment.".to_owned()
@@ -69,6 +99,18 @@ fn content(environ: &dyn Environ, in_repository: bool) -> String {
     let provider = keys.first().map_or("gemini".to_owned(), |key| key.provider.clone());
     let (anthropic, gemini) =
         (default_models(Dialect::Anthropic).first, default_models(Dialect::Gemini).first);
+    let dir = prompts::DIR;
+    let (off, others) = match prompts {
+        Prompts::Embedded => ("#", format!("\n#[workflow.implement]\n{OF_IMPLEMENT}")),
+        Prompts::Written => {
+            let table = |name: &&WorkflowName| {
+                let more = if **name == WorkflowName::Implement { OF_IMPLEMENT } else { "" };
+                format!("\n[workflow.{name}]\n{more}prompts = \"{dir}\"\n")
+            };
+            let names = WorkflowName::ALL;
+            ("", names.iter().filter(|name| **name != WorkflowName::Lld).map(|name| table(&name)).collect())
+        }
+    };
     format!(
         r#"# Configuration of wf-supervisor. Every setting below is commented out and shows its default or an example.
 # Environment variables (WF_SUPERVISOR_PARALLEL, ...) and options of the command line win over this file.
@@ -127,7 +169,7 @@ fn content(environ: &dyn Environ, in_repository: bool) -> String {
 #base_url = "http://127.0.0.1:8080"
 
 # The built-in workflows: issue, lld, implement. Default models as of {MODELS_AS_OF}.
-#[workflow.lld]
+{off}[workflow.lld]
 #input = "issues/{{id}}.md"
 #output = "docs/lld/LLD-{{id}}.md"
 #max_iterations = 5
@@ -135,7 +177,9 @@ fn content(environ: &dyn Environ, in_repository: bool) -> String {
 #commit = false
 #drafter = {{ provider = "anthropic", model = "{anthropic}" }}
 #reviewer = {{ provider = "gemini", model = "{gemini}" }}
-"#
+# Templates of your own, by file name; `wf-supervisor init --prompts` writes the built-in ones there for editing.
+{off}prompts = "{dir}"
+{others}"#
     )
 }
 
@@ -182,9 +226,11 @@ mod tests {
     #[test]
     fn every_line_of_it_can_be_uncommented() {
         let environ = FixedEnviron::of(&[("GEMINI_API_KEY", "gemini-secret")]);
-        let text = content(&environ, true);
+        let text = content(&environ, true, Prompts::Embedded);
         let on: String = text
             .lines()
+            // The directory of the test's configuration has none.
+            .filter(|line| !line.starts_with("#prompts"))
             .map(|line| match line.strip_prefix('#') {
                 Some(setting) if !setting.starts_with(' ') => format!("{setting}\n"),
                 _ => format!("{line}\n"),

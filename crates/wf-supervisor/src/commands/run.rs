@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
-use wf_core::credentials::{Budget, Policy, PoolSpec};
+use wf_core::credentials::{Budget, Policy, PoolSnapshot, PoolSpec};
 use wf_core::{Bounds, Item, Kind, Planned, Supervisor};
 use wf_warden::own;
 
@@ -28,11 +28,14 @@ use crate::run::ipc::Ipc;
 use crate::run::launch::{Launcher, worker_program};
 use crate::run::mock::{self, Mock};
 use crate::run::opening::{begin_records, greet};
+use crate::run::pool_window::PoolWindow;
 use crate::run::prepare::{Prepared, prepare};
+use crate::run::provider_days::midnights;
 use crate::run::signals::Signals;
 use crate::run::slots::{Opening, Slots};
 use crate::run::words::Speaker;
 use crate::run::{driver, pool_memory};
+use crate::store::history::History;
 use crate::store::joblog::JobLog;
 use crate::store::journal::Journal;
 use crate::store::layout::Location;
@@ -118,10 +121,12 @@ async fn conduct(
     prepared: Prepared,
     ring: KeyRing,
     base: Base,
-    warnings: Vec<String>,
+    mut warnings: Vec<String>,
 ) -> Result<u8, Trouble> {
-    let Prepared { state, run, lock, history, plan, tokens_spent, typed } = prepared;
-    let recalled = pool_memory::recall(&history, recorded_work(settings).realm)?;
+    let Prepared { state, run, lock, mut history, plan, tokens_spent, designs, typed } = prepared;
+    // The mock's keys and limits begin anew with it.
+    let keeps_pool = recorded_work(settings).realm == Realm::Real;
+    let recalled = if keeps_pool { recall_pool(&mut history, &ring, &mut warnings)? } else { None };
     let clock = Clock::start();
     own::become_subreaper()?;
     own::forbid_dumps()?;
@@ -156,7 +161,7 @@ async fn conduct(
         events: events_in.clone(),
     })?;
 
-    let pool = pool_spec(settings, &ring);
+    let pool = pool_spec(settings, &ring, clock);
     let mut journal = Journal::create(&run)?;
     let mut summary = RunSummary::default();
     let history = begin_records(
@@ -179,10 +184,11 @@ async fn conduct(
         keys: pool.keys.iter().map(|key| key.name.clone()).collect(),
     };
     let planned = for_core(&plan);
-    let realm = recorded_work(settings).realm;
+    let window = PoolWindow::new(run.clone(), settings.mock.is_some(), clock.wall_origin());
     let policy = policy(settings, tokens_spent);
     let bounds = bounds(settings, workers);
-    let launcher = Launcher::new(settings, plan, recorded_work(settings), state.clone(), run.clone())?;
+    let launcher =
+        Launcher::new(settings, plan, designs, recorded_work(settings), state.clone(), run.clone())?;
     let capture = Capture::new(
         run.path().to_owned(),
         settings.max_log_bytes,
@@ -205,20 +211,38 @@ async fn conduct(
         journal,
         history,
         summary,
+        window,
+        keeps_pool,
         joblog,
     });
     let mut supervisor = Supervisor::new(bounds, planned, pool, policy);
-    // The mock's keys and limits begin anew with it.
-    if let (Some(recalled), Realm::Real) = (&recalled, realm) {
+    if let Some(recalled) = &recalled {
         supervisor.recall_pool(recalled);
     }
     let (code, supervisor) =
         driver::drive(supervisor, events, captured, &mut signals, &mut hands, clock).await;
-    let pool = (realm == Realm::Real).then(|| supervisor.pool().snapshot(clock.now()));
+    let pool = supervisor.pool().snapshot(clock.now());
     let code = hands.finish(&run, code, pool, colours, &mut signals).await;
     drop(sockets);
     drop(lock);
     Ok(code)
+}
+
+/// What earlier runs knew of the pool. Something unreadable is said and kept aside: the run finds out anew.
+fn recall_pool(
+    history: &mut History,
+    ring: &KeyRing,
+    warnings: &mut Vec<String>,
+) -> Result<Option<PoolSnapshot>, Trouble> {
+    let recalled = pool_memory::recall(history)?;
+    if let Some(why) = &recalled.unreadable {
+        let aside = history.set_pool_state_aside(pool_memory::NAME, Timestamp::now())?;
+        warnings.push(format!(
+            "what earlier runs noted of the key pool in history.db cannot be read ({why}). It is kept there as {aside:?}; \
+             this run finds limits and refused keys out anew"
+        ));
+    }
+    Ok(recalled.for_ring(ring))
 }
 
 fn redactor(ring: &KeyRing) -> Result<Redactor, Trouble> {
@@ -227,8 +251,9 @@ fn redactor(ring: &KeyRing) -> Result<Redactor, Trouble> {
 }
 
 /// The pool as the core knows it: the keys that have a secret, numbered as the ring numbers them.
-fn pool_spec(settings: &Settings, ring: &KeyRing) -> PoolSpec {
-    PoolSpec { keys: ring.specs(), ..settings.pool.spec() }
+fn pool_spec(settings: &Settings, ring: &KeyRing, clock: Clock) -> PoolSpec {
+    let midnights = midnights(&settings.pool.providers, clock.wall_origin());
+    PoolSpec { keys: ring.specs(), midnights, ..settings.pool.spec() }
 }
 
 fn policy(settings: &Settings, tokens_spent: u64) -> Policy {

@@ -5,6 +5,7 @@ pub mod environ;
 mod key_table;
 mod layers;
 pub mod project;
+mod provider_table;
 mod roles;
 mod schema;
 mod settings;
@@ -34,6 +35,8 @@ use layers::{Layers, Origin};
 
 /// The largest configuration file that is read.
 const MAX_FILE_BYTES: u64 = 1 << 20;
+/// How long tests may run: less than the time without output after which a worker counts as hung.
+const TEST_TIMEOUT: Duration = Duration::from_secs(4 * 60);
 /// Choices of one invocation: they have options and variables, but do not stand in `wf.toml`.
 const CHOICES: [&str; 5] = ["lines", "redo", "dry_run", "mock", "mock_profile"];
 
@@ -103,6 +106,7 @@ impl Configuration {
             reviewer: roles.reviewer,
             prompts_dir: table.prompts.clone(),
             test_command: table.test_command.clone(),
+            test_timeout: table.test_timeout.unwrap_or(TEST_TIMEOUT),
         };
         Ok((settings, roles.warnings))
     }
@@ -152,6 +156,12 @@ impl Configuration {
             )?;
             let (workflow, more) = self.workflow(name, environ, mock)?;
             warnings.extend(more);
+            if name == WorkflowName::Implement && workflow.test_command.is_none() {
+                return refused(
+                    "workflow implement runs tests and does not know how: write test_command into [workflow.implement] of \
+                     wf.toml, such as test_command = [\"cargo\", \"test\"]",
+                );
+            }
             Work::Workflow(Box::new(workflow))
         };
         let show_time = |d: &Duration| duration::format(*d);

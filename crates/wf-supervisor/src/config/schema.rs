@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use wf_core::credentials::QuotaLimits;
-use wf_providers::Dialect;
-use wf_worker::DIRECT;
-use wf_worker::job::Network;
 
-use super::document::{SECRETS_ELSEWHERE, Source, Table, Value, nearest};
-use super::is_loopback;
+use super::document::{Source, Table, Value, nearest};
 #[cfg(test)]
 use super::key_table::{KEY, SECRET};
 use super::key_table::{key, plain_name};
+#[cfg(test)]
+use super::provider_table::PROVIDER;
+use super::provider_table::{ProviderTable, provider};
 use crate::cli::value::{self, WorkflowName};
 use crate::exit::Trouble;
 use crate::items::Pattern;
@@ -40,11 +40,19 @@ const RUN: &[&str] = &[
     "pass_env",
     "max_log",
 ];
-const PROVIDER: &[&str] = &["kind", "base_url", "stream", "stall_timeout", "proxy", "allow_http"];
 const LIMITS: &[&str] = &["rpm", "tpm", "rpd"];
 const QUOTA: &[&str] = &["rpm", "tpm", "rpd", "models"];
-const WORKFLOW: &[&str] =
-    &["input", "output", "max_iterations", "commit", "drafter", "reviewer", "prompts", "test_command"];
+const WORKFLOW: &[&str] = &[
+    "input",
+    "output",
+    "max_iterations",
+    "commit",
+    "drafter",
+    "reviewer",
+    "prompts",
+    "test_command",
+    "test_timeout",
+];
 const INPUT: &[&str] = &["command"];
 const ROLE: &[&str] = &["provider", "model", "max_output_tokens"];
 
@@ -73,17 +81,6 @@ pub enum RunValue {
     One(String),
     /// A list of strings.
     Many(Vec<String>),
-}
-
-/// A `[providers.NAME]` table.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ProviderTable {
-    /// The wire dialect; absent for the built-in names.
-    pub kind: Option<Dialect>,
-    /// Scheme, host and path prefix, without a trailing slash.
-    pub base_url: Option<String>,
-    /// How calls travel.
-    pub network: Network,
 }
 
 /// A `drafter` or `reviewer`.
@@ -125,6 +122,8 @@ pub struct WorkflowTable {
     pub prompts: Option<PathBuf>,
     /// What `implement` runs to test.
     pub test_command: Option<Vec<String>>,
+    /// How long that may take.
+    pub test_timeout: Option<Duration>,
 }
 
 /// The whole of `wf.toml`.
@@ -203,76 +202,6 @@ fn run_value(run: &Table<'_>, key: &str, value: Value<'_>) -> Result<RunValue, T
     read.ok_or_else(|| run.wrong(key, value, if list { "a list of strings" } else { "a single value" }))
 }
 
-fn provider(name: &str, table: &Table<'_>) -> Result<ProviderTable, Trouble> {
-    table.only(PROVIDER)?;
-    plain_name(name).map_err(|why| table.refuse(&why))?;
-    let kind = match table.string("kind")? {
-        Some(word) => {
-            Some(word.parse::<Dialect>().map_err(|why| table.refuse_key("kind", &why.to_string()))?)
-        }
-        None => None,
-    };
-    if kind.is_none() && !Dialect::ALL.iter().any(|d| d.name() == name) {
-        return Err(table.refuse("kind is missing: gemini, anthropic or openai (any compatible server)"));
-    }
-    let base_url = match table.string("base_url")? {
-        Some(url) => Some(address(url).map_err(|why| table.refuse_key("base_url", &why))?),
-        None => None,
-    };
-    let is_bare = |url: &String| url.strip_prefix("http://").is_some_and(|rest| !is_loopback(rest));
-    if base_url.as_ref().is_some_and(is_bare) && table.boolean("allow_http")? != Some(true) {
-        return Err(table.refuse_key(
-            "base_url",
-            "keys and documents would travel without encryption: write https://, or set allow_http = true",
-        ));
-    }
-    Ok(ProviderTable { kind, base_url, network: network(table)? })
-}
-
-fn network(table: &Table<'_>) -> Result<Network, Trouble> {
-    let default = Network::default();
-    let refuse = |key: &str, why: &str| table.refuse_key(key, why);
-    let stall_ms = match table.string("stall_timeout")? {
-        None => default.stall_ms,
-        Some("off") => None,
-        Some(text) => match crate::duration::parse(text) {
-            Ok(limit) if !limit.is_zero() => Some(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
-            Ok(_) => return Err(refuse("stall_timeout", "it is zero; \"off\" takes the bound away")),
-            Err(why) => return Err(refuse("stall_timeout", &why)),
-        },
-    };
-    let proxy = match table.string("proxy")? {
-        Some(DIRECT) => Some(DIRECT.to_owned()),
-        Some(url) if url.contains('@') => {
-            return Err(refuse(
-                "proxy",
-                "a proxy's name and password stand in the variable HTTPS_PROXY, not here",
-            ));
-        }
-        Some(url) => Some(address(url).map_err(|why| refuse("proxy", &why))?),
-        None => None,
-    };
-    Ok(Network { stream: table.boolean("stream")?.unwrap_or(default.stream), stall_ms, proxy })
-}
-
-fn address(url: &str) -> Result<String, String> {
-    let rest = url
-        .strip_prefix("https://")
-        .or_else(|| url.strip_prefix("http://"))
-        .ok_or("an address begins with https:// or http://")?;
-    let authority = rest.split('/').next().unwrap_or_default();
-    if authority.contains('@') {
-        return Err(format!("an address may not carry a name or password; {SECRETS_ELSEWHERE}"));
-    }
-    if authority.is_empty()
-        || url.contains(['?', '#'])
-        || url.contains(|c: char| c.is_whitespace() || c.is_control())
-    {
-        return Err("an address has a scheme, a host, and at most a path".to_owned());
-    }
-    Ok(url.trim_end_matches('/').to_owned())
-}
-
 fn quota(table: &Table<'_>) -> Result<BTreeMap<Option<String>, QuotaLimits>, Trouble> {
     table.only(QUOTA)?;
     let limits = |table: &Table<'_>| {
@@ -319,7 +248,9 @@ fn workflow_table(table: &Table<'_>, name: WorkflowName, dir: &Path) -> Result<W
     if let Some(path) = &prompts
         && !path.is_dir()
     {
-        return Err(table.refuse_key("prompts", &format!("{} is not a directory", path.display())));
+        let clause =
+            format!("{} is not a directory (wf-supervisor init --prompts makes one)", path.display());
+        return Err(table.refuse_key("prompts", &clause));
     }
     let test_command = match table.get("test_command") {
         Some(value) if value.string().is_some() => {
@@ -328,8 +259,19 @@ fn workflow_table(table: &Table<'_>, name: WorkflowName, dir: &Path) -> Result<W
         }
         _ => table.strings("test_command")?,
     };
-    if test_command.is_some() && name != WorkflowName::Implement {
-        return Err(table.refuse_key("test_command", "only the workflow implement runs tests"));
+    for key in ["test_command", "test_timeout"] {
+        if table.get(key).is_some() && name != WorkflowName::Implement {
+            return Err(table.refuse_key(key, "only the workflow implement runs tests"));
+        }
+    }
+    let test_timeout = table.string("test_timeout")?.map(value::time).transpose();
+    let test_timeout = test_timeout.map_err(|why| table.refuse_key("test_timeout", &why))?;
+    if let Some(branch) = output.as_ref().filter(|_| name == WorkflowName::Implement)
+        && !is_branch_name(branch.as_str())
+    {
+        return Err(
+            table.refuse_key("output", "implement writes to a branch, and git takes no branch of this name")
+        );
     }
     if test_command.as_ref().is_some_and(Vec::is_empty) {
         return Err(table.refuse_key("test_command", "the command is empty"));
@@ -343,7 +285,23 @@ fn workflow_table(table: &Table<'_>, name: WorkflowName, dir: &Path) -> Result<W
         reviewer: table.table("reviewer", "reviewer")?.map(|t| role(&t)).transpose()?,
         prompts,
         test_command,
+        test_timeout,
     })
+}
+
+/// The rules of `git check-ref-format`, as far as a pattern can break them; an item's id cannot.
+fn is_branch_name(pattern: &str) -> bool {
+    let forbidden = |c: char| c.is_control() || " ~^:?*[\\".contains(c);
+    let plain = pattern.replace("{id}", "id");
+    let is_bad =
+        plain.contains(forbidden) || plain.contains("..") || plain.contains("@{") || plain.starts_with('-');
+    !is_bad
+        && plain.split('/').all(|part| {
+            !part.is_empty()
+                && !part.starts_with('.')
+                && !part.ends_with('.')
+                && part.strip_suffix(".lock").is_none()
+        })
 }
 
 fn input_command(table: &Table<'_>) -> Result<Vec<String>, Trouble> {

@@ -86,8 +86,10 @@ pub struct WorkflowSettings {
     pub reviewer: RoleSettings,
     /// A directory of prompt templates that replace the embedded ones; absolute.
     pub prompts_dir: Option<PathBuf>,
-    /// What `implement` runs to test.
+    /// What `implement` runs to test; a run of it has one.
     pub test_command: Option<Vec<String>>,
+    /// How long that may take.
+    pub test_timeout: Duration,
 }
 
 /// What is done with each item.

@@ -13,9 +13,9 @@ use crate::duration;
 /// The fields that may name an item, the first one present counts: ours, SWE-bench's, and that of batch APIs.
 const ID_FIELDS: [&str; 3] = ["id", "instance_id", "custom_id"];
 
-/// Reads all items of `reader`; `source` names it in messages.
-pub fn read(source: &str, reader: impl BufRead) -> Result<Vec<ItemSpec>, ItemsError> {
-    each_line(source, reader, |list, number, line| {
+/// Reads all items of `reader`; `source` names it in messages, `prefix` precedes ids in labels.
+pub fn read(source: &str, reader: impl BufRead, prefix: &'static str) -> Result<Vec<ItemSpec>, ItemsError> {
+    each_line(source, prefix, reader, |list, number, line| {
         if line.trim_ascii().is_empty() {
             return;
         }

@@ -103,10 +103,12 @@ impl ItemsError {
 /// Reads the items of a file or of standard input.
 ///
 /// `stdin` is only read for [`ItemSource::Stdin`]; `relative_to` is where relative paths begin. With `by_line` every
-/// line is a text. What `--all` finds is [`Pattern::inputs`]' affair.
+/// line is a text. `prefix` precedes an id in the names people see, so two ids it makes alike are duplicates. What
+/// `--all` finds is [`Pattern::inputs`]' affair.
 pub fn load(
     source: &ItemSource,
     by_line: bool,
+    prefix: &'static str,
     relative_to: &Path,
     stdin: impl BufRead,
 ) -> Result<Vec<ItemSpec>, ItemsError> {
@@ -121,10 +123,14 @@ pub fn load(
             }
             let file = open(&relative_to.join(path), &name)?;
             let reader = BufReader::with_capacity(64 * 1024, file);
-            if json { json_lines::read(&name, reader) } else { text::read(&name, reader, by_line) }
+            if json {
+                json_lines::read(&name, reader, prefix)
+            } else {
+                text::read(&name, reader, by_line, prefix)
+            }
         }
-        ItemSource::Stdin => text::read("standard input", stdin, by_line),
-        ItemSource::Named(ids) => named(ids),
+        ItemSource::Stdin => text::read("standard input", stdin, by_line, prefix),
+        ItemSource::Named(ids) => named(ids, prefix),
     }
 }
 
@@ -143,8 +149,8 @@ fn open(path: &Path, name: &str) -> Result<File, ItemsError> {
     }
 }
 
-fn named(ids: &[String]) -> Result<Vec<ItemSpec>, ItemsError> {
-    let mut list = Collector::new("");
+fn named(ids: &[String], prefix: &'static str) -> Result<Vec<ItemSpec>, ItemsError> {
+    let mut list = Collector::new("", prefix);
     for (index, id) in ids.iter().enumerate() {
         match ItemId::new(id) {
             Ok(id) => list.add(index + 1, ItemSpec::bare(id)),
@@ -215,15 +221,20 @@ impl Problems {
 struct Collector<'a> {
     /// What the places are named after: a file, or nothing for `--item`.
     source: &'a str,
+    /// What precedes the ids in labels.
+    prefix: &'static str,
     items: Vec<ItemSpec>,
-    /// Where each id was first seen, by its lower-case form.
+    /// Where each id was first seen (the item's index and line), by its lower-case form.
     seen: HashMap<Box<str>, (u32, u32)>,
+    /// The same by label, which names the item's log and lines. Empty where ids are their own labels.
+    labels: HashMap<Box<str>, (u32, u32)>,
     problems: Problems,
 }
 
 impl<'a> Collector<'a> {
-    fn new(source: &'a str) -> Collector<'a> {
-        Collector { source, items: Vec::new(), seen: HashMap::new(), problems: Problems::default() }
+    fn new(source: &'a str, prefix: &'static str) -> Collector<'a> {
+        let (seen, labels) = (HashMap::new(), HashMap::new());
+        Collector { source, prefix, items: Vec::new(), seen, labels, problems: Problems::default() }
     }
 
     fn place(&self, line: usize) -> String {
@@ -249,22 +260,31 @@ impl<'a> Collector<'a> {
         let Ok(index) = u32::try_from(self.items.len()) else {
             return self.problem_at(line, "more items than a run can have");
         };
-        let key = item.id.as_str().to_ascii_lowercase().into_boxed_str();
-        if let Some((first, first_line)) = self.seen.get(&key) {
-            let other = &self.items[*first as usize];
+        let key = |text: &str| text.to_ascii_lowercase().into_boxed_str();
+        let label = (!self.prefix.is_empty()).then(|| item.id.label(self.prefix));
+        let of_label = label.as_deref().and_then(|label| self.labels.get(&key(label)));
+        if let Some((first, first_line)) = self.seen.get(&key(item.id.as_str())).or(of_label) {
+            let other = &self.items[*first as usize].id;
             let first_at =
                 if self.source.is_empty() { String::new() } else { format!(" (first in line {first_line})") };
-            let clause = if other.id == item.id {
+            let clause = if *other == item.id {
                 format!("duplicate id {}{first_at}", item.id)
-            } else {
+            } else if other.as_str().eq_ignore_ascii_case(item.id.as_str()) {
                 format!(
-                    "duplicate id {}: {}{first_at} differs only in case, and some systems take their files for one",
-                    item.id, other.id
+                    "duplicate id {}: {other}{first_at} differs only in case, and some systems take their files for one",
+                    item.id
                 )
+            } else {
+                let label = label.unwrap_or_default();
+                format!("duplicate id {}: {other}{first_at} is called {label} as well", item.id)
             };
             return self.problem_at(line, &clause);
         }
-        self.seen.insert(key, (index, u32::try_from(line).unwrap_or(u32::MAX)));
+        let place = (index, u32::try_from(line).unwrap_or(u32::MAX));
+        self.seen.insert(key(item.id.as_str()), place);
+        if let Some(label) = &label {
+            self.labels.insert(key(label), place);
+        }
         self.items.push(item);
     }
 
@@ -280,10 +300,11 @@ impl<'a> Collector<'a> {
 /// The lines of a source, with unreadable ones told to the collector.
 fn each_line(
     source: &str,
+    prefix: &'static str,
     reader: impl BufRead,
     mut take: impl FnMut(&mut Collector<'_>, usize, &str),
 ) -> Result<Vec<ItemSpec>, ItemsError> {
-    let mut list = Collector::new(source);
+    let mut list = Collector::new(source, prefix);
     let mut lines = Lines::new(reader);
     loop {
         match lines.next_line() {

@@ -40,8 +40,12 @@ impl Pattern {
     }
 
     /// Every item whose file exists under `project`, in natural order (2 before 10), and warnings about files whose name
-    /// would be an item's but for its form. A directory that is missing has no files.
-    pub fn inputs(&self, project: &Path) -> Result<(Vec<ItemSpec>, Vec<String>), ItemsError> {
+    /// would be an item's but for its form. A directory that is missing has no files. `prefix` precedes ids in labels.
+    pub fn inputs(
+        &self,
+        project: &Path,
+        prefix: &'static str,
+    ) -> Result<(Vec<ItemSpec>, Vec<String>), ItemsError> {
         let (before, after) = self.0.split_once(ID).expect("new() has seen {id}");
         let start = before.rfind('/').map_or(0, |slash| slash + 1);
         let end = before.len() + ID.len() + after.find('/').unwrap_or(after.len());
@@ -71,7 +75,7 @@ impl Pattern {
         }
         ids.sort_by(|a, b| natural(a.as_str(), b.as_str()));
         warnings.sort();
-        let mut list = Collector::new("");
+        let mut list = Collector::new("", prefix);
         for id in ids {
             list.add(0, ItemSpec::bare(id));
         }

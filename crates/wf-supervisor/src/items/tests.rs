@@ -9,16 +9,18 @@ use proptest::prelude::*;
 use super::text::id_of_text;
 use super::*;
 
+mod labels;
+
 fn text_list(bytes: &[u8]) -> Result<Vec<ItemSpec>, ItemsError> {
-    text::read("items.txt", bytes, false)
+    text::read("items.txt", bytes, false, "")
 }
 
 fn by_line(bytes: &[u8]) -> Result<Vec<ItemSpec>, ItemsError> {
-    text::read("items.txt", bytes, true)
+    text::read("items.txt", bytes, true, "")
 }
 
 fn json_list(bytes: &[u8]) -> Result<Vec<ItemSpec>, ItemsError> {
-    json_lines::read("items.jsonl", bytes)
+    json_lines::read("items.jsonl", bytes, "")
 }
 
 fn ids(items: &[ItemSpec]) -> Vec<&str> {
@@ -248,6 +250,7 @@ fn named_items() {
         load(
             &ItemSource::Named(ids.iter().map(|i| (*i).to_owned()).collect()),
             false,
+            "",
             Path::new("."),
             &b""[..],
         )
@@ -268,7 +271,7 @@ fn files_that_cannot_be_read() {
     let dir = tempfile::tempdir().unwrap();
     let from = |name: &str, lines: bool| {
         let source = ItemSource::File(PathBuf::from(name));
-        load(&source, lines, dir.path(), &b""[..]).map(|items| items.len()).map_err(|e| e.to_string())
+        load(&source, lines, "", dir.path(), &b""[..]).map(|items| items.len()).map_err(|e| e.to_string())
     };
     fs::create_dir(dir.path().join("sub")).unwrap();
     fs::write(dir.path().join("a.jsonl"), "{\"id\": \"a\"}\n").unwrap();
@@ -324,7 +327,7 @@ fn inputs_of_a_pattern() {
     touch("d/x-9");
     fs::create_dir(dir.path().join("issues/dir.md")).unwrap();
 
-    let found = |pattern: &str| Pattern::new(pattern).unwrap().inputs(dir.path()).unwrap();
+    let found = |pattern: &str| Pattern::new(pattern).unwrap().inputs(dir.path(), "").unwrap();
     let (items, warnings) = found("issues/{id}.md");
     assert_eq!(ids(&items), ["2", "10", "a"]);
     assert_eq!(warnings.len(), 1);
@@ -371,7 +374,7 @@ fn fingerprints_tell_work_apart() {
 proptest! {
     #[test]
     fn any_bytes_give_items_or_sentences(bytes in proptest::collection::vec(any::<u8>(), 0..200), lines: bool) {
-        for result in [text::read("x", &bytes[..], lines), json_lines::read("x", &bytes[..])] {
+        for result in [text::read("x", &bytes[..], lines, "LLD-"), json_lines::read("x", &bytes[..], "")] {
             match result {
                 Ok(items) => {
                     prop_assert!(!items.is_empty());

@@ -14,9 +14,14 @@ const SLUG_CHARS: usize = 40;
 /// are all the same.
 const HASH_DIGITS: usize = 10;
 
-/// Reads all items of `reader`; `source` names it in messages.
-pub fn read(source: &str, reader: impl BufRead, by_line: bool) -> Result<Vec<ItemSpec>, ItemsError> {
-    each_line(source, reader, |list, number, line| {
+/// Reads all items of `reader`; `source` names it in messages, `prefix` precedes ids in labels.
+pub fn read(
+    source: &str,
+    reader: impl BufRead,
+    by_line: bool,
+    prefix: &'static str,
+) -> Result<Vec<ItemSpec>, ItemsError> {
+    each_line(source, prefix, reader, |list, number, line| {
         let trimmed = line.trim_ascii();
         if trimmed.is_empty() {
             return;

@@ -104,7 +104,7 @@ fn the_example_of_the_documentation() {
     let Work::Workflow(workflow) = &settings.work else { panic!() };
     let InputSource::File(pattern) = &workflow.input else { panic!() };
     let before = tree(dir.path());
-    let (items, _) = pattern.inputs(&settings.project.dir).unwrap();
+    let (items, _) = pattern.inputs(&settings.project.dir, "LLD-").unwrap();
     let plan = Plan::make(&settings, items, true, &past);
     insta::assert_snapshot!(text(&plan, false), @r"
     run     42  issues/42.md -> docs/lld/LLD-42.md

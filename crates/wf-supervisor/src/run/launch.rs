@@ -12,8 +12,9 @@ use wf_core::{AttemptId, ItemId, ItemIndex, Slot};
 use wf_protocol::Secret as Token;
 use wf_warden::Spawn;
 use wf_worker::checkpoint;
-use wf_worker::job::{Input, Job, Role};
+use wf_worker::job::{CodeJob, Input, Job, Role};
 
+use crate::cli::value::WorkflowName;
 use crate::config::{InputSource, RoleSettings, Settings, Work, WorkflowSettings};
 use crate::items::ItemSpec;
 use crate::items::placeholders::{self, Fill, Template};
@@ -24,6 +25,15 @@ use crate::store::atomic::write_atomic;
 use crate::store::layout::StateDir;
 use crate::store::run_dir::RunDir;
 use crate::store::work::{Realm, Work as WorkId};
+
+/// Why an attempt's command cannot be made, in words for a person.
+#[derive(Debug)]
+pub enum LaunchError {
+    /// It is about this item, or about what it runs.
+    Item(String),
+    /// The state directory cannot be written: about the whole run.
+    State(String),
+}
 
 /// Makes the command of each attempt.
 #[derive(Debug)]
@@ -44,6 +54,8 @@ pub struct Launcher {
     stale: HashSet<ItemIndex>,
     /// What earlier runs wrote, by item.
     ours: HashMap<ItemIndex, String>,
+    /// SHA-256 of approved designs, by item.
+    designs: HashMap<ItemId, Vec<String>>,
     /// By the key's name: the variable in which `--with-key` hands it over.
     key_variables: HashMap<String, &'static str>,
 }
@@ -65,10 +77,11 @@ struct JobSettings {
 }
 
 impl Launcher {
-    /// For a run in `run` with this plan.
+    /// For a run in `run` with this plan; `designs` are the SHA-256 of those approved, by item.
     pub fn new(
         settings: &Settings,
         plan: Plan,
+        designs: HashMap<ItemId, Vec<String>>,
         work: WorkId,
         state: StateDir,
         run: RunDir,
@@ -117,6 +130,7 @@ impl Launcher {
             stale: outdated,
             ours,
             key_variables,
+            designs,
             items,
         })
     }
@@ -134,6 +148,16 @@ impl Launcher {
     /// The name people see.
     pub fn label(&self, item: ItemIndex) -> Arc<str> {
         self.item(item).id.label(self.prefix).into()
+    }
+
+    /// The item's id.
+    pub fn id(&self, item: ItemIndex) -> ItemId {
+        self.item(item).id.clone()
+    }
+
+    /// The run's directory.
+    pub fn run_dir(&self) -> &Path {
+        self.run.path()
     }
 
     /// The position of an item.
@@ -155,15 +179,15 @@ impl Launcher {
         placeholders::shown(&spawn.argv)
     }
 
-    /// What to execute for the attempt. The error says why nothing can be.
+    /// What to execute for the attempt.
     pub fn spawn(
         &mut self,
         attempt: AttemptId,
         slot: Slot,
         token: &Token,
         keys: &[&Secret],
-    ) -> Result<Spawn, String> {
-        self.set_stale_checkpoint_aside(attempt.item)?;
+    ) -> Result<Spawn, LaunchError> {
+        self.set_stale_checkpoint_aside(attempt.item).map_err(LaunchError::State)?;
         let item = &self.items[attempt.item.0 as usize];
         let argv = match &self.program {
             Program::Worker { .. } => vec![OsString::from("wf-worker")],
@@ -181,7 +205,7 @@ impl Launcher {
             Program::Command(_) => match &self.found {
                 // A file that has gone meanwhile is named by the failure to start it.
                 Some((name, path)) if *name == argv[0] => path.clone(),
-                _ => find_program(&argv[0], &self.search, &self.cwd)?,
+                _ => find_program(&argv[0], &self.search, &self.cwd).map_err(LaunchError::Item)?,
             },
         };
         if !matches!(&self.found, Some((name, _)) if *name == argv[0]) {
@@ -197,7 +221,7 @@ impl Launcher {
         set("WF_TOKEN", OsStr::new(token.expose()));
         set("WF_WORKFLOW_DB", self.checkpoint(attempt.item).as_os_str());
         if item.text_goes_to_file() {
-            set("WF_ITEM_TEXT_FILE", self.write_text(item)?.as_os_str());
+            set("WF_ITEM_TEXT_FILE", self.write_text(item).map_err(LaunchError::State)?.as_os_str());
         } else {
             set("WF_ITEM_TEXT", OsStr::new(item.text.as_deref().unwrap_or_default()));
         }
@@ -226,6 +250,8 @@ impl Launcher {
             project_dir: settings.project.clone(),
             input,
             output: match output.strip_prefix("/") {
+                // A branch has the same name everywhere; a mock run's is in a repository of its own.
+                _ if workflow.name == WorkflowName::Implement => output,
                 // A mock run writes nowhere but below its own directory.
                 Ok(inside) if self.work.realm == Realm::Mock => settings.outputs.join(inside),
                 Err(_) if self.work.realm == Realm::Mock => settings.outputs.join(&output),
@@ -241,9 +267,21 @@ impl Launcher {
             prompts_dir: workflow.prompts_dir.clone(),
             redo: settings.redo,
             call_timeout_ms: settings.call_timeout_ms,
+            code: (workflow.name == WorkflowName::Implement).then(|| self.code_job(workflow, id)),
         };
         serde_json::to_string(&job)
             .expect("a job is plain strings and numbers with UTF-8 paths checked at load")
+    }
+
+    fn code_job(&self, workflow: &WorkflowSettings, id: &ItemId) -> CodeJob {
+        let realm = self.work.realm;
+        CodeJob {
+            worktree: self.state.worktree(realm, id),
+            repository: (realm == Realm::Mock).then(|| self.state.mock_repository()),
+            test_command: workflow.test_command.clone().unwrap_or_default(),
+            test_timeout_ms: u64::try_from(workflow.test_timeout.as_millis()).unwrap_or(u64::MAX),
+            approved_designs: self.designs.get(id).cloned().unwrap_or_default(),
+        }
     }
 
     /// The item's checkpoint database.

@@ -1,11 +1,14 @@
 //! Before a run: what is left of dead ones is put in order, the items are claimed, the plan is made.
 
+use std::collections::HashMap;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use wf_core::ItemId;
 use wf_warden::own;
 
+use crate::cli::value::WorkflowName;
 use crate::config::{Settings, Work};
 use crate::exit::{self, Trouble, refused};
 use crate::items::ItemSpec;
@@ -16,6 +19,7 @@ use crate::store::layout::{Location, StateDir};
 use crate::store::lock::HeldLock;
 use crate::store::run_dir::RunDir;
 use crate::store::upkeep;
+use crate::store::work::{Realm, Work as RecordedWork};
 
 /// The longest hunt for what a crashed run left behind.
 const HUNT: Duration = Duration::from_secs(10);
@@ -35,6 +39,8 @@ pub struct Prepared {
     pub plan: Plan,
     /// Tokens that earlier runs spent on these items.
     pub tokens_spent: u64,
+    /// SHA-256 of designs that were approved, by item; for `implement`.
+    pub designs: HashMap<ItemId, Vec<String>>,
     /// The command line as typed.
     pub typed: Vec<String>,
 }
@@ -71,6 +77,7 @@ pub fn prepare(
     let past = Recorded::of_claims(&state, settings, &items, claims);
     let plan = Plan::make(settings, items.clone(), gathered.by_all, &past);
     let tokens_spent = past.tokens_spent(&plan);
+    let designs = approved_designs(&history, settings, &ids)?;
     // What does not start here is free for others at once.
     let idle: Vec<_> = plan.items.iter().filter(|i| !i.works()).map(|i| i.item.id.clone()).collect();
     history.release(run.id(), &work, &idle)?;
@@ -91,7 +98,31 @@ pub fn prepare(
         return refused(format!("every item is being worked on:\n{}", few_lines(&problems)));
     }
     let typed = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    Ok(Ok(Prepared { state, run, lock, history, plan, tokens_spent, typed }))
+    Ok(Ok(Prepared { state, run, lock, history, plan, tokens_spent, designs, typed }))
+}
+
+/// The outputs of the `lld` workflow for these items: it writes what was approved, and nothing else. What the mock
+/// approved counts for the mock.
+fn approved_designs(
+    history: &History,
+    settings: &Settings,
+    ids: &[ItemId],
+) -> Result<HashMap<ItemId, Vec<String>>, Trouble> {
+    let mut designs: HashMap<ItemId, Vec<String>> = HashMap::new();
+    let Work::Workflow(workflow) = &settings.work else { return Ok(designs) };
+    if workflow.name != WorkflowName::Implement {
+        return Ok(designs);
+    }
+    let realms: &[Realm] = if settings.mock.is_some() { &[Realm::Real, Realm::Mock] } else { &[Realm::Real] };
+    for realm in realms {
+        let work = RecordedWork::workflow(*realm, WorkflowName::Lld.word());
+        for (id, last) in ids.iter().zip(history.facts(&work, ids)?) {
+            if let Some(output) = last.and_then(|last| last.output) {
+                designs.entry(id.clone()).or_default().push(output.sha256);
+            }
+        }
+    }
+    Ok(designs)
 }
 
 /// A run directory that was made only to claim with leaves no trace.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
-use wf_core::credentials::Notice;
-use wf_core::{Outcome, Saying, StopCause, Time, words};
+use wf_core::credentials::{Dimension, Notice};
+use wf_core::{Outcome, RECORDS_PER_SECOND, Saying, StopCause, Time, words};
 
 /// A line for people: the coordinator's own, or one that carries an item's prefix.
 #[derive(Debug, PartialEq, Eq)]
@@ -76,6 +76,12 @@ impl Speaker {
             Saying::GraceOver { item, grace } => {
                 vec![Line::Item(*item, format!("did not stop within {}. Killing it...", words(*grace)))]
             }
+            Saying::Chatter { item } => vec![Line::Item(
+                *item,
+                format!(
+                    "says more than {RECORDS_PER_SECOND} things a second of its progress: the rest is not recorded"
+                ),
+            )],
             Saying::Shortage { item, why, wait } => {
                 vec![Line::Item(
                     *item,
@@ -115,6 +121,21 @@ impl Speaker {
     pub fn notice(&self, notice: &Notice, now: Time) -> String {
         let key = |index: wf_core::credentials::KeyIndex| self.key(index);
         match notice {
+            Notice::RateLimit {
+                key: index,
+                dimension: Some(Dimension::RequestsPerDay),
+                wait,
+                usable,
+                total,
+            } => {
+                format!(
+                    "The day's requests of {} are used up. Nothing is sent before {} (in {}). {usable} of {} usable.",
+                    key(*index),
+                    self.time_of_day(now + *wait),
+                    rounded(*wait),
+                    count(*total, "key"),
+                )
+            }
             Notice::RateLimit { key: index, dimension, wait, usable, total } => {
                 let which = dimension.map_or_else(String::new, |d| format!(" ({})", d.words()));
                 format!(
@@ -122,6 +143,13 @@ impl Speaker {
                     key(*index),
                     rounded(*wait),
                     count(*total, "key"),
+                )
+            }
+            Notice::SharedQuota { keys } => {
+                let names: Vec<String> = keys.iter().map(|index| key(*index).to_owned()).collect();
+                format!(
+                    "warning: the keys {} seem to share one quota: give them one quota_group in wf.toml",
+                    few(&names)
                 )
             }
             Notice::Exhausted { keys, waiting, provider } => {
@@ -148,8 +176,9 @@ impl Speaker {
             Notice::Overloaded { provider, wait } => {
                 format!("Provider {provider} is overloaded. Leaving it alone for {}.", rounded(*wait))
             }
-            Notice::NoQuota { key: index, model } => {
-                format!("The project of {} has no quota for the model {model}", key(*index))
+            Notice::NoQuota { key: index, group, model } => {
+                let of = if group == key(*index) { String::new() } else { format!(" (quota group {group})") };
+                format!("The project of {}{of} has no quota for the model {model}", key(*index))
             }
             Notice::Dead { reasons, provider } => {
                 let each: Vec<String> =
@@ -163,7 +192,8 @@ impl Speaker {
         self.keys.get(usize::from(index.0)).map_or("?", String::as_str)
     }
 
-    fn time_of_day(&self, at: Time) -> String {
+    /// A point of the run's time on the clock of the wall.
+    pub fn time_of_day(&self, at: Time) -> String {
         let since = SignedDuration::try_from(at.since_start()).unwrap_or(SignedDuration::MAX);
         match self.origin.checked_add(since) {
             Ok(at) => at.to_zoned(self.zone.clone()).strftime("%H:%M:%S").to_string(),
@@ -206,7 +236,7 @@ fn few(names: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wf_core::credentials::{Dimension, KeyIndex};
+    use wf_core::credentials::KeyIndex;
     use wf_core::{ItemIndex, Leftover, StopSignal};
 
     fn speaker() -> Speaker {
@@ -236,6 +266,15 @@ mod tests {
         assert_eq!(
             notice(Notice::RateLimit { key: KeyIndex(1), dimension, wait, usable: 3, total: 4 }),
             "[COORDINATOR] Rate limit hit on gemini-b (requests per minute). Backing off for 56s. 3 of 4 keys usable."
+        );
+        assert_eq!(
+            notice(Notice::SharedQuota { keys: vec![KeyIndex(0), KeyIndex(1)] }),
+            "[COORDINATOR] warning: the keys gemini-a, gemini-b seem to share one quota: give them one quota_group in \
+             wf.toml"
+        );
+        assert_eq!(
+            notice(Notice::NoQuota { key: KeyIndex(0), group: "project-1".into(), model: "flash".into() }),
+            "[COORDINATOR] The project of gemini-a (quota group project-1) has no quota for the model flash"
         );
         assert_eq!(
             notice(Notice::Exhausted { provider: None, keys: 4, waiting: 1 }),

@@ -93,6 +93,11 @@ impl StateDir {
         self.realm_dir(Realm::Mock)
     }
 
+    /// The repository that takes the place of the project's for branches of a mock run.
+    pub fn mock_repository(&self) -> PathBuf {
+        self.realm_dir(Realm::Mock).join("repository.git")
+    }
+
     /// An item's checkpoint database.
     pub fn checkpoint(&self, work: &Work, id: &ItemId) -> PathBuf {
         self.realm_dir(work.realm).join("checkpoints").join(format!("{}_workflow_{id}.db", work.file_stem()))

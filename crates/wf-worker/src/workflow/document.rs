@@ -4,16 +4,22 @@ use super::graph::{Counter, Edge, Ending, Exit, Node, Past};
 use super::nodes::{check, draft, finalize, load, review};
 use super::work::Work;
 
-/// What differs between documents: words and templates.
+/// What differs between workflows beside their tables: words and templates.
 pub struct Kind {
     /// The workflow's name.
     pub workflow: &'static str,
     /// What the document is called in prompts.
     pub document: &'static str,
-    /// The document's template.
+    /// The document's template; empty where there is none.
     pub template: &'static str,
+    /// What the drafter is told in every call.
+    pub drafter: &'static str,
+    /// What the reviewer is told in every call.
+    pub reviewer: &'static str,
     /// The prompt for the first draft.
     pub draft: &'static str,
+    /// The prompt for an answer that could not be used.
+    pub mend: &'static str,
     /// The prompt for reviews.
     pub review: &'static str,
 }

@@ -12,6 +12,9 @@ pub static KIND: Kind = Kind {
     workflow: "issue",
     document: "issue",
     template: "issue-template.md",
+    drafter: "drafter.md",
+    reviewer: "reviewer.md",
     draft: "issue-draft.md",
+    mend: "mend.md",
     review: "issue-review.md",
 };

@@ -12,6 +12,9 @@ pub static KIND: Kind = Kind {
     workflow: "lld",
     document: "low-level design",
     template: "lld-template.md",
+    drafter: "drafter.md",
+    reviewer: "reviewer.md",
     draft: "lld-draft.md",
+    mend: "mend.md",
     review: "lld-review.md",
 };

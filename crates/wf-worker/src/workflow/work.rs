@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 use wf_providers::{Prompt, Speaker, Turn};
 
 use super::Kind;
+use super::code::Code;
 use super::graph::{Done, Ending, Host, Next, Position};
 use crate::audit::{Audit, Entry};
 use crate::checkpoint::{CallName, Checkpoint, CheckpointError, Reply};
 use crate::console::{Console, one_line};
 use crate::halt::Halt;
-use crate::job::{Job, Role};
+use crate::job::{CodeJob, Job, Role};
 use crate::lineage;
 use crate::llm::{Call, Caller, Wire};
 use crate::output;
@@ -49,7 +50,7 @@ pub struct State {
     pub unresolved: Vec<String>,
     /// What happened before, oldest first, a line each.
     pub history: Vec<String>,
-    /// The blocking findings of the last review.
+    /// What the last review blocked on: its blocking findings, or all of them where none is.
     pub objections: Vec<String>,
     /// Reviews read so far.
     pub reviews: u32,
@@ -59,6 +60,17 @@ pub struct State {
     pub kept_drafts: Vec<String>,
     /// Where the output went, and its SHA-256.
     pub output: Option<(String, String)>,
+    /// What work on code adds to this.
+    #[serde(default)]
+    pub code: Code,
+}
+
+impl State {
+    /// A person asked for another go: an answer to the same objections is awaited, not a stagnation.
+    pub fn start_over(&mut self) {
+        self.objections.clear();
+        self.code.start_over();
+    }
 }
 
 /// One item being worked on.
@@ -97,6 +109,8 @@ pub struct Work {
     pub at: Position,
     /// When the node began.
     pub began: Instant,
+    /// Whether the worktree was looked at in this attempt.
+    pub visited: bool,
 }
 
 /// Who is asked.
@@ -127,7 +141,16 @@ impl Work {
     pub fn ask(&mut self, question: &Question) -> Result<Reply, Halt> {
         let name = CallName { at: self.at.clone(), purpose: question.purpose };
         if let Some(reply) = self.checkpoint.reply(&name)? {
-            self.record("reused", &format!("the {} was received before", question.purpose));
+            let role = self.role(question.asked);
+            self.audit.record(&Entry {
+                node: &self.at.node,
+                iteration: self.at.iteration,
+                event: "reused",
+                provider: Some(&role.provider),
+                model: Some(&role.model),
+                detail: &format!("the {} was received before", question.purpose),
+                ..Entry::default()
+            });
             return Ok(reply);
         }
         let prompt = self.prompt(question)?;
@@ -173,8 +196,8 @@ impl Work {
 
     fn prompt(&self, question: &Question) -> Result<Prompt, Halt> {
         let template = match question.asked {
-            Asked::Drafter => "drafter.md",
-            Asked::Reviewer => "reviewer.md",
+            Asked::Drafter => self.kind.drafter,
+            Asked::Reviewer => self.kind.reviewer,
         };
         let mut system = self.render(template, minijinja::context! {})?;
         // For tracing on the other side of the wire; a template of the operator's own cannot lose it.
@@ -241,9 +264,31 @@ impl Work {
         path.strip_prefix(&self.job.project_dir).unwrap_or(path).display().to_string()
     }
 
-    /// The output's path.
+    /// The output's path; of no meaning for code.
     pub fn output_path(&self) -> PathBuf {
         self.job.project_dir.join(&self.job.output)
+    }
+
+    /// What work on code needs. The supervisor sends it with every job of `implement`.
+    pub fn code_job(&self) -> Result<&CodeJob, Halt> {
+        self.job
+            .code
+            .as_ref()
+            .ok_or_else(|| Halt::Failed("the job says nothing of a worktree or of tests".into()))
+    }
+
+    /// Where a person finds unfinished code, as a clause; empty where there is none.
+    pub fn whereabouts(&self) -> String {
+        match &self.job.code {
+            Some(code) if code.worktree.exists() => {
+                format!(
+                    "; its worktree is {} (branch {})",
+                    self.shown(&code.worktree),
+                    self.state.code.place.branch
+                )
+            }
+            _ => String::new(),
+        }
     }
 
     /// Puts the last draft beside the output, for the person who must look, and says where.

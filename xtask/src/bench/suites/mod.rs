@@ -1,10 +1,13 @@
 //! The suites, each in a file of its own.
 
+mod grant;
 mod output;
+mod quota;
 mod scale;
 mod spawn;
 mod speedup;
 mod stop;
+mod worker;
 
 use anyhow::Result;
 
@@ -24,12 +27,18 @@ pub struct Suite {
 }
 
 /// All of them, in the order in which they are run and shown.
-pub const SUITES: [Suite; 5] = [
+pub const SUITES: [Suite; 8] = [
     Suite {
         name: "spawn",
         question: "what does it cost to run a process under supervision?",
         work: spawn::WORK,
         run: spawn::run,
+    },
+    Suite {
+        name: "worker",
+        question: "what does it cost to run a workflow as an item?",
+        work: worker::WORK,
+        run: worker::run,
     },
     Suite {
         name: "speedup",
@@ -42,6 +51,18 @@ pub const SUITES: [Suite; 5] = [
         question: "what does it cost to prefix, log and redact all that workers write?",
         work: output::WORK,
         run: output::run,
+    },
+    Suite {
+        name: "grant",
+        question: "how long does a worker wait for a key that is free?",
+        work: grant::WORK,
+        run: grant::run,
+    },
+    Suite {
+        name: "quota",
+        question: "how much of its quotas does a batch use, and how much of its calls is wasted?",
+        work: quota::WORK,
+        run: quota::run,
     },
     Suite {
         name: "stop",

@@ -1,6 +1,5 @@
 //! `speedup`: a batch of workflows on the mock provider, with one worker and with more.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -11,6 +10,7 @@ use super::super::ground::Ground;
 use super::super::report::{Finding, Kind, Row, Table, Target, figure};
 use super::super::spread::Spread;
 use super::super::svg::{Axis, Lines, Panel, Plot, Point, Series};
+use super::worker::set_up;
 
 /// What is done.
 pub const WORK: &str = "6 issues through the workflow `lld` on the embedded mock provider (`run --mock`, profile `steady`: \
@@ -92,18 +92,7 @@ pub fn run(bench: &Bench) -> Result<Finding> {
 
 fn measure(bench: &Bench, items: usize, workers: usize) -> Result<Sample> {
     let ground = Ground::new(bench)?;
-    let mut list = String::new();
-    for item in 1..=items {
-        // The mock lets a document choose how its reviews go.
-        let issue = format!(
-            "# Keep what was typed\n<!-- mock: approve@2 -->\n\n## User Story\n\nAs a writer I want my text back after a crash \
-             ({item}).\n\n## Acceptance Criteria\n\n1. Every ten seconds what was typed is saved.\n2. After a crash it is \
-             offered again.\n\n## Definition of Done\n\n- [ ] The criteria above are covered by tests.\n"
-        );
-        ground.write(&format!("issues/{item}.md"), &issue)?;
-        let _ = writeln!(list, "{item}");
-    }
-    ground.write("items.txt", &list)?;
+    set_up(&ground, items)?;
     let mut command = ground.command(&bench.supervisor)?;
     command.args(["run", "--mock", "--mock-profile", "steady", "-j", &workers.to_string(), "items.txt"]);
     let sample = ground.measure(&mut command)?;

@@ -246,7 +246,7 @@ fn measure(bench: &Bench, case: Case, workers: usize) -> Result<Sample> {
         let interrupted = ground.summary()?.counts.interrupted as usize;
         ensure!(interrupted == workers, "{interrupted} of {workers} items are recorded as interrupted");
     }
-    Ok(Sample { wall, cpu: taken.cpu, peak_bytes: taken.peak_bytes, overhead_percent: 0.0 })
+    Ok(Sample { wall, cpu: taken.cpu, peak_bytes: taken.peak_bytes, ..Sample::default() })
 }
 
 fn count(supervisor: Pid, name: &str) -> usize {

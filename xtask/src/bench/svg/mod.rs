@@ -2,11 +2,13 @@
 
 mod bars;
 mod canvas;
+mod curves;
 mod lines;
 mod ticks;
 
 pub use bars::Bars;
 use canvas::Canvas;
+pub use curves::{Curve, Curves};
 pub use lines::{Axis, Lines, Point, Series};
 
 /// A picture: panels below each other under one title.
@@ -23,6 +25,8 @@ pub enum Panel {
     Bars(Bars),
     /// Something that depends on something.
     Lines(Lines),
+    /// Something over time.
+    Curves(Curves),
 }
 
 /// Draws it. The text is a whole SVG document.
@@ -32,6 +36,7 @@ pub fn draw(plot: &Plot) -> String {
         match panel {
             Panel::Bars(bars) => bars.draw(&mut canvas),
             Panel::Lines(lines) => lines.draw(&mut canvas),
+            Panel::Curves(curves) => curves.draw(&mut canvas),
         }
     }
     canvas.finish()

@@ -7,14 +7,16 @@ use super::super::day::DAY;
 use super::super::dice::Dice;
 use super::super::retry::LONGEST_HINT;
 use super::super::types::{Dimension, QuotaHint};
-use super::{Block, Quota, Ticket};
+use super::{Block, MOST_PATIENCE, Quota, Ticket};
 use crate::Time;
 
 /// Without a hint a block lasts this long, twice as long after each further refusal, and never longer than a minute: the
 /// limits are per minute.
 const FIRST_BARE_WAIT: Duration = Duration::from_secs(4);
-/// An exhausted day gets one probe, this long after the refusal: reports of per-day refusals that end sooner conflict.
+/// An exhausted day gets its first probe this long after the refusal.
 pub(super) const DAY_PROBE: Duration = Duration::from_secs(15 * 60);
+/// A limit of zero is looked at again after this: it is a matter of the project's plan, which changes seldom.
+pub(super) const BARRED: Duration = DAY;
 /// A header never holds a bucket longer than this: it was true when it was written.
 const LONGEST_RESYNC: Duration = Duration::from_secs(120);
 
@@ -33,10 +35,12 @@ pub(in super::super) enum Blocked {
 
 /// A 429's content.
 #[derive(Clone, Copy, Debug)]
-pub(in super::super) struct Refusal {
+pub(in super::super) struct Refusal<'a> {
     pub(in super::super) dimension: Option<Dimension>,
     pub(in super::super) retry_after: Option<Duration>,
     pub(in super::super) limit: Option<u64>,
+    pub(in super::super) slow_down: bool,
+    pub(in super::super) hints: &'a [QuotaHint],
 }
 
 impl Quota {
@@ -80,35 +84,42 @@ impl Quota {
     pub(in super::super) fn refused(
         &mut self,
         ticket: Ticket,
-        refusal: Refusal,
+        refusal: Refusal<'_>,
         probe: bool,
         dice: &mut Dice,
         now: Time,
     ) -> Blocked {
+        self.accepted.settle(ticket.granted, 1, 0);
+        self.accepted_tokens.settle(ticket.granted, ticket.tokens, 0);
+        self.refusal_took = self.refusal_took.max(now.since(ticket.granted)).min(MOST_PATIENCE);
         if ticket.epoch != self.epoch {
             return Blocked::Straggler;
         }
         if refusal.limit == Some(0) {
-            self.barred = true;
+            self.barred_until = Some(now + BARRED);
             return Blocked::Barred;
+        }
+        for hint in refusal.hints {
+            self.hint(*hint, ticket.tokens, now);
         }
         self.learn(refusal, now);
         let hinted = refusal.retry_after.map(|wait| wait.min(LONGEST_HINT));
         let is_day = refusal.dimension == Some(Dimension::RequestsPerDay);
-        let wait = hinted.unwrap_or_else(|| {
-            self.bare += 1;
-            FIRST_BARE_WAIT.saturating_mul(1 << (self.bare - 1).min(8)).min(MINUTE)
-        });
-        let wait = dice.stretched(wait);
-        // The provider's midnight is exact; jitter follows it as it follows all else.
-        let day_wait = if is_day { dice.stretched(self.day.ends(now).since(now)) } else { Duration::ZERO };
-        let until = now + wait.max(day_wait);
-        let probe_at = (is_day && !probe).then(|| now + wait.max(DAY_PROBE)).filter(|at| *at < until);
+        let (wait, probe_in) = match hinted {
+            _ if is_day => self.day_wait(hinted, probe, dice, now),
+            Some(wait) => (dice.stretched(wait), None),
+            None => {
+                self.bare += 1;
+                let wait = FIRST_BARE_WAIT.saturating_mul(1 << (self.bare - 1).min(8)).min(MINUTE);
+                (dice.stretched(wait), None)
+            }
+        };
         let before = self.block.as_ref().map_or(Time::ZERO, |b| b.until);
-        let until = until.max(before);
+        let until = (now + wait).max(before);
+        let probe_at = probe_in.map(|after| now + after).filter(|at| *at < until);
         self.block = Some(Block { until, dimension: refusal.dimension, probe_at, probing: None });
         self.epoch = self.epoch.wrapping_add(1);
-        self.ramp = Some(1);
+        (self.ramp, self.resumed, self.fresh_in_flight) = (Some(1), None, 0);
         if let Some(bucket) = &mut self.requests {
             bucket.hold_until(until);
         }
@@ -118,8 +129,33 @@ impl Quota {
         if probe { Blocked::Prolonged } else { Blocked::Began(until.since(now)) }
     }
 
+    /// How long a day that is used up stays so, and when that is probed.
+    ///
+    /// Where the provider's midnight is known, it lasts until then whatever the refusal says, with one probe: reports of
+    /// such refusals that end sooner conflict. Elsewhere a day may be a rolling one: the refusal's own hint is believed,
+    /// and without one there are probes, rarer each time.
+    fn day_wait(
+        &mut self,
+        hinted: Option<Duration>,
+        is_probe: bool,
+        dice: &mut Dice,
+        now: Time,
+    ) -> (Duration, Option<Duration>) {
+        if self.day.has_midnights() {
+            let wait = dice.stretched(hinted.unwrap_or_default());
+            let midnight = dice.stretched(self.day.ends(now).since(now));
+            return (wait.max(midnight), (!is_probe).then(|| wait.max(DAY_PROBE)));
+        }
+        if let Some(wait) = hinted {
+            return (dice.stretched(wait), None);
+        }
+        let probe_in = DAY_PROBE * (1 << self.day_probes.min(6));
+        self.day_probes += 1;
+        (DAY, Some(probe_in))
+    }
+
     /// Corrects the belief a refusal disproved.
-    fn learn(&mut self, refusal: Refusal, now: Time) {
+    fn learn(&mut self, refusal: Refusal<'_>, now: Time) {
         let whole = self.accepted.has_seen_a_minute(now);
         match (refusal.dimension, refusal.limit) {
             (Some(Dimension::RequestsPerDay), Some(limit)) => self.day.state(limit),
@@ -132,6 +168,9 @@ impl Quota {
             (Some(Dimension::RequestsPerMinute) | None, _) => {
                 self.requests_limit.refused_although_paced(self.accepted.last_minute(now), whole);
             }
+        }
+        if refusal.slow_down {
+            self.requests_limit.slow_down(self.accepted.last_minute(now));
         }
         self.retune(now);
     }

@@ -35,9 +35,20 @@ fn outcome() -> impl Strategy<Value = CallOutcome> {
     prop_oneof![
         (number(), number(), proptest::collection::vec(hint(), 0..4))
             .prop_map(|(tokens_in, tokens_out, hints)| CallOutcome::Ok { tokens_in, tokens_out, hints }),
-        (proptest::option::of(dimension()), wait(), proptest::option::of(number())).prop_map(
-            |(dimension, retry_after, limit)| CallOutcome::Limited { dimension, retry_after, limit }
-        ),
+        (
+            proptest::option::of(dimension()),
+            wait(),
+            proptest::option::of(number()),
+            any::<bool>(),
+            proptest::collection::vec(hint(), 0..4)
+        )
+            .prop_map(|(dimension, retry_after, limit, slow_down, hints)| CallOutcome::Limited {
+                dimension,
+                retry_after,
+                limit,
+                slow_down,
+                hints
+            }),
         wait().prop_map(|retry_after| CallOutcome::Overloaded { retry_after }),
         Just(key_refused()),
         Just(CallOutcome::Billing { detail: String::new() }),

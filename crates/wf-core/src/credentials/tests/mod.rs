@@ -1,9 +1,31 @@
 //! Tests of the coordinator as a whole: what one sees at its counter.
+//!
+//! What must always hold is asserted at every step of random worlds, `simulation::whatever_goes_wrong_the_rules_hold` (W) and
+//! `simulation::with_true_limits_nothing_is_refused` (T), by the functions named here, and by tests of their own:
+//!
+//! | property | where |
+//! |---|---|
+//! | no bucket admits more than its limit in any minute, no day more than its own | W, T: `Observer::granted`, `check_tokens`; `bucket::tests` |
+//! | no call on a limited bucket, a quarantined key, an unpaid group or an overloaded provider, but the one probe | W: `Observer::granted` |
+//! | `until` never moves earlier without proof | W: `World::check_reach`; `quotas::a_probe_that_is_answered_ends_the_day_early` |
+//! | every lease returns exactly once under crash, time-out and duplicate return | W: `Observer::returned`, `World::give_back`; `hostile` |
+//! | a 429 on one key blocks its whole group for that model, and nothing else | W: `World::check_reach` |
+//! | a bad request quarantines no key | W: `World::check_reach` |
+//! | no lost wake-up | W, T: `World::check_no_wake_is_lost`, `check_idle_keys` |
+//! | no starvation | T: the bound on the longest wait; `queue::tests` |
+//! | refusals per block ≤ calls in flight when it began | W: `Observer::outcome` |
+//! | while the pool is paused, no call | W: `World::run` |
+//! | a restart causes no burst | W: `Observer` outlives `World::restart`; `restart::a_restart_causes_no_burst` |
+//! | a wall-clock jump changes nothing | there is none here: `xtask tidy`; `day::tests::a_day_is_as_long_as_the_calendar_says` |
+//!
+//! What the coordinator gains by its heuristics is measured in `quota`.
 
 mod hostile;
 mod leases;
 mod observer;
 mod plan;
+mod provider;
+mod quota;
 mod quotas;
 mod refusals;
 mod restart;
@@ -79,6 +101,8 @@ fn limited(retry_after: Option<u64>) -> CallOutcome {
         dimension: Some(Dimension::RequestsPerMinute),
         retry_after: retry_after.map(secs),
         limit: None,
+        slow_down: false,
+        hints: Vec::new(),
     }
 }
 

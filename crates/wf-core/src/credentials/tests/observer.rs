@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::plan::midnights;
 use super::*;
 use crate::credentials::bucket::MINUTE;
 
@@ -32,6 +33,7 @@ pub(super) struct Limits {
     /// The configured limits, as far as the coordinator was told.
     pub(super) rpm: Option<u64>,
     pub(super) tpm: Option<u64>,
+    pub(super) rpd: Option<u64>,
 }
 
 pub(super) struct Observer {
@@ -43,6 +45,8 @@ pub(super) struct Observer {
     ended: BTreeSet<LeaseId>,
     out_by_key: Vec<u32>,
     quarantined: BTreeMap<usize, Time>,
+    /// Groups that cannot pay.
+    unpaid: BTreeMap<usize, Time>,
     overloaded_until: Time,
     probe: Option<LeaseId>,
     is_ramping: bool,
@@ -63,6 +67,7 @@ impl Observer {
             ended: BTreeSet::new(),
             out_by_key: vec![0; keys],
             quarantined: BTreeMap::new(),
+            unpaid: BTreeMap::new(),
             overloaded_until: Time::ZERO,
             probe: None,
             is_ramping: false,
@@ -81,6 +86,8 @@ impl Observer {
         self.overloaded_until = Time::ZERO;
         self.probe = None;
         self.is_ramping = false;
+        // A run that could do nothing without may try them.
+        self.unpaid.clear();
         if self.quarantined.len() == self.group_of.len() {
             // Otherwise the new run could do nothing at all: it may try each key once.
             self.quarantined.clear();
@@ -113,6 +120,9 @@ impl Observer {
         if let Some(at) = self.quarantined.get(&key) {
             assert!(now.since(*at) >= secs(3600), "a call on the quarantined key {key}");
         }
+        if let Some(at) = self.unpaid.get(&self.group_of[key]) {
+            assert!(now.since(*at) >= secs(3600), "a call on a group that cannot pay");
+        }
         assert!(now >= self.overloaded_until, "a call to an overloaded provider");
         if self.overloaded_until > Time::ZERO && !self.is_ramping {
             assert!(self.probe.is_none(), "more than one probe of an overloaded provider");
@@ -122,6 +132,11 @@ impl Observer {
         assert!(now >= seen.blocked_until, "a call on a limited bucket");
         seen.out += 1;
         seen.granted.push(now);
+        if let Some(rpd) = limits.rpd {
+            let midnight = midnights().filter(|at| *at <= now).last().unwrap_or_default();
+            let today = seen.granted.len() - seen.granted.partition_point(|at| *at < midnight);
+            assert!(today as u64 <= rpd, "{today} calls of a day, {rpd} may be");
+        }
         if let Some(rpm) = limits.rpm {
             let from = seen.granted.partition_point(|at| *at + MINUTE < now);
             let minute = (seen.granted.len() - from) as u64;
@@ -178,6 +193,9 @@ impl Observer {
         match notice {
             Notice::Quarantined { key, .. } => {
                 self.quarantined.insert(usize::from(key.0), now);
+            }
+            Notice::Billing { key, .. } => {
+                self.unpaid.insert(self.group_of[usize::from(key.0)], now);
             }
             Notice::Overloaded { wait, .. } => {
                 self.overloaded_until = now + *wait;

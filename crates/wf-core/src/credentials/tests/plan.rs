@@ -23,6 +23,8 @@ pub(super) struct GroupPlan {
     pub(super) told: Told,
     /// Tokens per minute, always told truly.
     pub(super) tpm: Option<u64>,
+    /// Requests of the provider's day for each model, always told truly.
+    pub(super) rpd: Option<u64>,
     /// Whether a 429 says how long to wait.
     pub(super) hints: bool,
     /// Whether refused calls count towards the limit.
@@ -46,6 +48,8 @@ pub(super) struct Faults {
     pub(super) revoked_keys: usize,
     /// Whether the provider is overloaded between the first and the second minute.
     pub(super) overload: bool,
+    /// From when on the first group cannot pay, in seconds.
+    pub(super) unpaid_after: Option<u64>,
     /// When the supervisor is killed and started again.
     pub(super) restart_after: Option<u64>,
 }
@@ -58,6 +62,11 @@ pub(super) struct Scenario {
     pub(super) calls: u64,
     pub(super) models: u64,
     pub(super) faults: Faults,
+}
+
+/// The provider's midnights: the first one an hour after the beginning, and one of its days has 25 hours.
+pub(super) fn midnights() -> impl Iterator<Item = Time> {
+    [1, 25, 50, 74, 98].into_iter().map(|hours| Time::ZERO + secs(3600 * hours))
 }
 
 /// What the coordinator is told of it all.
@@ -73,7 +82,8 @@ pub(super) fn spec(plan: &Scenario) -> PoolSpec {
             Told::TooMuch => Some(rpm + rpm / 2 + 1),
             Told::Nothing => None,
         });
-        let told = QuotaLimits { rpm, tpm: group.tpm, rpd: None };
+        let told = QuotaLimits { rpm, tpm: group.tpm, rpd: group.rpd };
+        spec.midnights.entry("gemini".into()).or_insert_with(|| midnights().collect());
         spec.limits.entry(name).or_default().insert(None, told);
     }
     spec
@@ -82,6 +92,7 @@ pub(super) fn spec(plan: &Scenario) -> PoolSpec {
 impl Faults {
     /// Nothing puts a call aside.
     pub(super) fn is_without_retries(&self) -> bool {
-        self.transient == 0 && self.hang == 0 && self.crash == 0 && self.revoked_keys == 0
+        let is_quiet = self.transient == 0 && self.hang == 0 && self.crash == 0;
+        is_quiet && self.revoked_keys == 0 && self.unpaid_after.is_none()
     }
 }

@@ -87,10 +87,10 @@ fn without_hints_waits_double_up_to_a_minute_and_a_success_forgets_them() {
     let mut desk = Desk::with(exclusive(1), Policy { max_retries: 99, ..policy() });
     let mut seen = Vec::new();
     for _ in 0..6 {
-        let (_, out) = desk.call(1, &limited(None));
-        let [Notice::RateLimit { wait, .. }] = notices(&out)[..] else { panic!("{out:?}") };
-        seen.push(*wait);
-        desk.wait(*wait);
+        desk.call(1, &limited(None));
+        let wait = desk.pool.status(desk.now)[0].until.expect("blocked").since(desk.now);
+        seen.push(wait);
+        desk.wait(wait);
     }
     for (wait, expected) in seen.into_iter().zip([4, 8, 16, 32, 60, 60]) {
         assert!(wait >= secs(expected) && wait <= secs(expected).mul_f64(1.1), "{wait:?} for {expected}");
@@ -101,14 +101,106 @@ fn without_hints_waits_double_up_to_a_minute_and_a_success_forgets_them() {
 }
 
 #[test]
+fn slow_down_also_cuts_the_rate() {
+    let mut desk = Desk::new(limits("g", QuotaLimits { rpm: Some(60), ..QuotaLimits::default() }));
+    desk.wait(secs(2));
+    let slow_down = |slow_down| CallOutcome::Limited {
+        dimension: Some(Dimension::RequestsPerMinute),
+        retry_after: Some(secs(1)),
+        limit: None,
+        slow_down,
+        hints: Vec::new(),
+    };
+    let believed = |desk: &Desk| desk.pool.status(desk.now)[0].quotas[0].requests.map(|r| r.0);
+    desk.call(1, &slow_down(false));
+    assert_eq!(believed(&desk), Some(60), "too little was sent to learn from");
+    desk.wait(secs(5));
+    desk.call(1, &slow_down(true));
+    assert_eq!(believed(&desk), Some(30));
+}
+
+#[test]
+fn the_headers_of_a_refusal_are_believed_like_those_of_an_answer() {
+    let mut desk = Desk::new(exclusive(1));
+    let hints = vec![QuotaHint {
+        dimension: Dimension::RequestsPerMinute,
+        limit: Some(20),
+        remaining: Some(0),
+        reset: Some(secs(60)),
+    }];
+    let outcome = CallOutcome::Limited {
+        dimension: Some(Dimension::TokensPerMinute),
+        retry_after: Some(secs(1)),
+        limit: None,
+        slow_down: false,
+        hints,
+    };
+    desk.call(1, &outcome);
+    assert_eq!(desk.pool.status(desk.now)[0].quotas[0].requests.map(|r| r.0), Some(20));
+}
+
+#[test]
+fn without_a_known_midnight_the_hint_of_a_used_up_day_is_believed() {
+    let day = |retry_after| CallOutcome::Limited {
+        dimension: Some(Dimension::RequestsPerDay),
+        retry_after,
+        limit: None,
+        slow_down: false,
+        hints: Vec::new(),
+    };
+    let mut desk = Desk::new(exclusive(1));
+    desk.call(1, &day(Some(secs(420))));
+    desk.ask(1);
+    desk.sleep();
+    assert!(desk.now >= Time::ZERO + secs(420) && desk.now <= Time::ZERO + secs(462), "{:?}", desk.now);
+
+    // Without a hint there are probes, rarer each time.
+    let mut desk = Desk::with(exclusive(1), Policy { max_retries: 99, ..policy() });
+    desk.call(1, &day(None));
+    let mut waited = Vec::new();
+    for _ in 0..4 {
+        let before = desk.now;
+        desk.ask(1);
+        let (_, lease, _) = grants(&desk.sleep())[0];
+        waited.push(desk.now.since(before).as_secs() / 60);
+        desk.give_back(1, lease, &day(None));
+    }
+    assert_eq!(waited, [15, 30, 60, 120]);
+}
+
+#[test]
+fn a_model_that_few_groups_serve_is_found_however_many_do_not() {
+    let mut desk = Desk::new(exclusive(12));
+    let none = CallOutcome::Limited {
+        dimension: None,
+        retry_after: None,
+        limit: Some(0),
+        slow_down: false,
+        hints: Vec::new(),
+    };
+    for _ in 0..11 {
+        desk.call(1, &none);
+    }
+    desk.call(1, &OK);
+    assert!(!desk.pool.is_dead());
+    let kept = desk.pool.snapshot(desk.now);
+    let mut next = Desk::new(exclusive(12));
+    next.pool.restore(&kept.aged(secs(60)), Time::ZERO);
+    let (key, _) = next.call(1, &OK);
+    assert_eq!(key, KeyIndex(11), "the next run does not ask the others again");
+}
+
+#[test]
 fn a_used_up_day_lasts_until_midnight_with_one_probe() {
     let mut spec = exclusive(1);
-    spec.day_ends.insert("gemini".into(), Time::ZERO + secs(8 * 3600));
+    spec.midnights.insert("gemini".into(), vec![Time::ZERO + secs(8 * 3600)]);
     let mut desk = Desk::new(spec);
     let day = CallOutcome::Limited {
         dimension: Some(Dimension::RequestsPerDay),
         retry_after: Some(secs(30)),
         limit: None,
+        slow_down: false,
+        hints: Vec::new(),
     };
     desk.call(1, &day);
     assert_eq!(state(&desk), [KeyState::DayExhausted]);
@@ -129,7 +221,16 @@ fn a_used_up_day_lasts_until_midnight_with_one_probe() {
 fn a_probe_that_is_answered_ends_the_day_early() {
     let mut desk = Desk::new(exclusive(1));
     let dimension = Some(Dimension::RequestsPerDay);
-    desk.call(1, &CallOutcome::Limited { dimension, retry_after: None, limit: None });
+    desk.call(
+        1,
+        &CallOutcome::Limited {
+            dimension,
+            retry_after: None,
+            limit: None,
+            slow_down: false,
+            hints: Vec::new(),
+        },
+    );
     desk.ask(1);
     let (_, lease, _) = grants(&desk.sleep())[0];
     desk.give_back(1, lease, &OK);
@@ -139,9 +240,18 @@ fn a_probe_that_is_answered_ends_the_day_early() {
 #[test]
 fn a_limit_of_zero_means_the_model_is_not_for_this_group() {
     let mut desk = Desk::new(two_groups());
-    let none = CallOutcome::Limited { dimension: None, retry_after: None, limit: Some(0) };
+    let none = CallOutcome::Limited {
+        dimension: None,
+        retry_after: None,
+        limit: Some(0),
+        slow_down: false,
+        hints: Vec::new(),
+    };
     let (_, out) = desk.call(1, &none);
-    assert_eq!(notices(&out), [&Notice::NoQuota { key: KeyIndex(0), model: "flash".into() }]);
+    assert_eq!(
+        notices(&out),
+        [&Notice::NoQuota { key: KeyIndex(0), group: "one".into(), model: "flash".into() }]
+    );
     let (key, out) = desk.call(1, &none);
     assert_eq!(key, KeyIndex(2));
     assert!(matches!(notices(&out)[..], [Notice::NoQuota { .. }, Notice::Dead { .. }]), "{out:?}");
@@ -167,7 +277,7 @@ fn known_limits_are_paced_from_the_first_call() {
 #[test]
 fn the_day_is_counted_and_starts_anew() {
     let mut spec = limits("g", QuotaLimits { rpd: Some(2), ..QuotaLimits::default() });
-    spec.day_ends.insert("gemini".into(), Time::ZERO + secs(100));
+    spec.midnights.insert("gemini".into(), vec![Time::ZERO + secs(100)]);
     let mut desk = Desk::new(spec);
     desk.call(1, &OK);
     desk.call(2, &OK);

@@ -60,7 +60,11 @@ impl World {
         let limits = (0..plan.groups.len())
             .map(|g| {
                 let told = spec.limits[&format!("g{g}")][&None];
-                Limits { rpm: told.rpm, tpm: told.tpm.filter(|_| plan.faults.restart_after.is_none()) }
+                Limits {
+                    rpm: told.rpm,
+                    rpd: told.rpd,
+                    tpm: told.tpm.filter(|_| plan.faults.restart_after.is_none()),
+                }
             })
             .collect();
         let bounds = spec.keys.iter().map(|key| key.max_in_flight).collect();
@@ -293,6 +297,9 @@ impl World {
         if faults.overload && self.now >= Time::ZERO + MINUTE && self.now < Time::ZERO + MINUTE * 2 {
             return CallOutcome::Overloaded { retry_after: None };
         }
+        if group == 0 && faults.unpaid_after.is_some_and(|s| self.now >= Time::ZERO + secs(s)) {
+            return CallOutcome::Billing { detail: "no credit".into() };
+        }
         let now = self.now;
         let counted = self.counted.entry((group, model.to_owned())).or_default();
         let from = counted.partition_point(|at| *at + MINUTE < now);
@@ -305,7 +312,13 @@ impl World {
             self.tally.limited += 1;
             let hint = (oldest + MINUTE).since(now).max(secs(1));
             let dimension = Some(Dimension::RequestsPerMinute);
-            return CallOutcome::Limited { dimension, retry_after: truth.hints.then_some(hint), limit: None };
+            return CallOutcome::Limited {
+                dimension,
+                retry_after: truth.hints.then_some(hint),
+                limit: None,
+                slow_down: false,
+                hints: Vec::new(),
+            };
         }
         if self.chance(faults.transient) {
             return TRANSIENT;
@@ -374,6 +387,10 @@ impl World {
         let place = self.observer.place(lease).expect("its return is not told yet");
         for (old, new) in before.iter().zip(&after) {
             for (was, is) in old.quotas.iter().zip(&new.quotas) {
+                if is.day_left == Some(0) {
+                    // The lease that came free may have gone to the last call of the day.
+                    continue;
+                }
                 let is_concerned = new.group == format!("g{}", place.0) && place.1 == is.model;
                 if !(begins && is_concerned) {
                     assert_eq!(was.until, is.until, "{outcome:?} reached {} for {}", new.name, is.model);
@@ -387,6 +404,15 @@ impl World {
                     assert!(until >= told && until <= most, "{until:?} for a hint of {hint:?}");
                 }
                 self.observer.blocked(&place, until);
+            }
+            let is_unpaid = |state| state == KeyState::OutOfCredit;
+            let is_billing = matches!(outcome, CallOutcome::Billing { .. });
+            if is_unpaid(new.state) && !is_unpaid(old.state) {
+                assert!(
+                    is_billing && new.group == format!("g{}", place.0),
+                    "{outcome:?} reached {}",
+                    new.name
+                );
             }
             let is_bad = |state| matches!(state, KeyState::Suspect | KeyState::Quarantined);
             if matches!(outcome, CallOutcome::RequestRefused { .. }) {

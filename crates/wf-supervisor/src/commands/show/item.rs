@@ -189,6 +189,7 @@ fn item_of(record: &Record) -> Option<&ItemId> {
         | Record::ItemEnded { item, .. } => Some(item),
         Record::RunStarted { .. }
         | Record::Pool { .. }
+        | Record::KeyUsed { .. }
         | Record::Stopping { .. }
         | Record::RunEnded { .. } => None,
     }
@@ -252,6 +253,7 @@ fn words(record: &Record) -> String {
         }
         Record::RunStarted { .. }
         | Record::Pool { .. }
+        | Record::KeyUsed { .. }
         | Record::Stopping { .. }
         | Record::RunEnded { .. } => String::new(),
     }
@@ -264,6 +266,7 @@ struct AuditLine {
     event: Option<String>,
     node: Option<String>,
     iteration: Option<u64>,
+    provider: Option<String>,
     model: Option<String>,
     key: Option<String>,
     tokens_in: Option<u64>,
@@ -286,6 +289,7 @@ impl AuditLine {
         }
         let parts = [
             text(&self.verdict).map(|verdict| format!("verdict {verdict}")),
+            text(&self.provider).map(|provider| format!("provider {provider}")),
             text(&self.model).map(|model| format!("model {model}")),
             text(&self.key).map(|key| format!("key {key}")),
             self.tokens_in.map(|tokens| format!("{} tokens in", grouped(tokens))),

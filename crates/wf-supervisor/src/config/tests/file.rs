@@ -146,6 +146,9 @@ fn wrong_values() {
         "[workflow.lld]\ndrafter = \"gemini\"",
         "[workflow.lld]\ntest_command = [\"true\"]",
         "[workflow.implement]\ntest_command = \"cargo test\"",
+        "[workflow.lld]\ntest_timeout = \"1m\"",
+        "[workflow.implement]\ntest_timeout = \"soon\"",
+        "[workflow.implement]\noutput = \"wf//impl-{id}\"",
         "[workflow.lld]\nprompts = \"no/such/dir\"",
     ]), @r#"
     run = 3
@@ -224,8 +227,14 @@ fn wrong_values() {
         wf.toml:2: workflow.lld.test_command: only the workflow implement runs tests
     [workflow.implement]⏎test_command = "cargo test"
         wf.toml:2: workflow.implement.test_command: no shell is involved: write a list, such as ["cargo", "test"]
+    [workflow.lld]⏎test_timeout = "1m"
+        wf.toml:2: workflow.lld.test_timeout: only the workflow implement runs tests
+    [workflow.implement]⏎test_timeout = "soon"
+        wf.toml:2: workflow.implement.test_timeout: "soon" is not a duration (write 500ms, 30s, 5m or 1h30m)
+    [workflow.implement]⏎output = "wf//impl-{id}"
+        wf.toml:2: workflow.implement.output: implement writes to a branch, and git takes no branch of this name
     [workflow.lld]⏎prompts = "no/such/dir"
-        wf.toml:2: workflow.lld.prompts: /project/no/such/dir is not a directory
+        wf.toml:2: workflow.lld.prompts: /project/no/such/dir is not a directory (wf-supervisor init --prompts makes one)
     "#);
 }
 

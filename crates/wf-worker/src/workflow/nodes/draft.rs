@@ -35,7 +35,7 @@ pub fn run(work: &mut Work, _: &Position) -> Result<Done, Halt> {
         Err(problem) => {
             work.trace(lineage::Kind::Reply, &reply.text)?;
             work.console.say(&format!("the drafter's answer cannot be used: {problem}; asking once more"));
-            let text = work.render("mend.md", context! { problem })?;
+            let text = work.render(work.kind.mend, context! { problem })?;
             let earlier = Some((std::mem::replace(&mut question.text, text), reply.text));
             let mended = work.ask(&Question { purpose: "mend", earlier, ..question })?;
             match usable(work, &mended) {

@@ -6,7 +6,8 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::child::{self, ChildError, Program};
+use crate::approval;
+use crate::child::{self, ChildError, Output, Program};
 use crate::halt::Halt;
 use crate::job::Input;
 use crate::lineage;
@@ -53,6 +54,27 @@ pub fn run(work: &mut Work, _: &Position) -> Result<Done, Halt> {
     Ok(Done::pass(format!("{name}, {} lines", text.lines().count())))
 }
 
+/// Reads a design, which must have been approved: by the `lld` workflow, as it is now, or by a person who says so in
+/// it.
+pub fn design(work: &mut Work, at: &Position) -> Result<Done, Halt> {
+    let done = run(work, at)?;
+    let how = if work.code_job()?.approved_designs.contains(&work.state.input_sha256) {
+        "approved by the lld workflow"
+    } else if approval::says_approved(&work.state.input) {
+        "approved by a person"
+    } else {
+        let name = match &work.job.input {
+            Input::File(path) => work.shown(&work.job.project_dir.join(path)),
+            Input::Command(_) => "the input".to_owned(),
+        };
+        return Err(Halt::Failed(format!(
+            "design {name} was not approved as it is: let the lld workflow approve it, or, where a person has, write \
+             the line `Status: approved` above its first section"
+        )));
+    };
+    Ok(Done::pass(format!("{}, {how}", done.line)))
+}
+
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     if !file.metadata()?.is_file() {
@@ -81,8 +103,7 @@ fn read_command(work: &Work, command: &[String], name: &str) -> Result<Vec<u8>, 
         args: &args,
         dir: &work.job.project_dir,
         limit: COMMAND,
-        keep_bytes: Some(INPUT_BYTES),
-        with_stderr: false,
+        output: Output::Kept(INPUT_BYTES),
     };
     match child::run(&program, &work.stop) {
         Ok(ended) if ended.status.success() => Ok(ended.output),

@@ -3,7 +3,11 @@
 use minijinja::context;
 use wf_review::{Review, Verdict, same_blocking_findings};
 
+use super::site::{self, Site};
+use super::test_run;
 use crate::audit::Entry;
+use crate::code::answer::fence_around;
+use crate::code::changes::DIFF_BYTES;
 use crate::halt::Halt;
 use crate::lineage;
 use crate::workflow::graph::{Done, Position};
@@ -13,9 +17,42 @@ use crate::workflow::work::{Asked, Question, Work, bounded};
 const REVIEW_TOKENS: u64 = 1500;
 const VERDICT_TOKENS: u64 = 200;
 
-/// Reviews. Where no verdict can be read, the reviewer is asked once more for the verdict alone.
+/// Reviews the document.
 pub fn run(work: &mut Work, at: &Position) -> Result<Done, Halt> {
     let text = work.render(work.kind.review, context! { unresolved => work.state.unresolved.clone() })?;
+    judge(work, at, text)
+}
+
+/// Reviews what the code changed.
+pub fn diff(work: &mut Work, at: &Position) -> Result<Done, Halt> {
+    let site = Site::open(work)?;
+    let files = site.files_to_commit(work)?;
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    let diff = {
+        let _lock = site::repository(work)?.lock()?;
+        site.changes(work).diff(&files)?
+    };
+    let Some(diff) = diff else {
+        let reason = format!(
+            "the diff is larger than {} KiB, which nobody reviews: split the design",
+            DIFF_BYTES / 1024
+        );
+        work.state.reason = Some(reason.clone());
+        return Ok(Done::undecided(reason));
+    };
+    work.trace(lineage::Kind::Diff, &diff)?;
+    let values = context! {
+        fence => fence_around(&diff),
+        diff,
+        changed_tests => work.state.code.changed_tests(),
+        test_command => test_run::shown(work)?,
+    };
+    let text = work.render(work.kind.review, values)?;
+    judge(work, at, text)
+}
+
+/// Asks the reviewer. Where no verdict can be read, it is asked once more for the verdict alone.
+fn judge(work: &mut Work, at: &Position, text: String) -> Result<Done, Halt> {
     let mut question = Question {
         asked: Asked::Reviewer,
         purpose: "review",
@@ -50,6 +87,8 @@ pub fn run(work: &mut Work, at: &Position) -> Result<Done, Halt> {
         node: &at.node,
         iteration: at.iteration,
         event: "verdict",
+        provider: Some(&work.job.reviewer.provider),
+        model: Some(&work.job.reviewer.model),
         verdict: Some(review.verdict.word()),
         detail: review.contradiction.as_deref().unwrap_or_default(),
         ..Entry::default()
@@ -69,6 +108,7 @@ fn follow(work: &mut Work, at: &Position, review: Review) -> Done {
         return Done::pass(format!("{verdict}{suggestions}"));
     }
     let question = review.question;
+    let blocking = bounded(review.blocking.iter().cloned());
     let mut findings = bounded(review.blocking.into_iter().chain(review.high));
     if let Some(question) = question.as_deref().filter(|q| !findings.iter().any(|f| f.contains(q))) {
         findings.insert(0, format!("Question: {question}"));
@@ -84,8 +124,10 @@ fn follow(work: &mut Work, at: &Position, review: Review) -> Done {
     let count =
         if findings.len() == 1 { "1 finding".to_owned() } else { format!("{} findings", findings.len()) };
     work.remember(&format!("Iteration {}, {verdict}: {}", at.iteration, findings.join(" / ")));
-    let stagnated = same_blocking_findings(&work.state.objections, &findings);
-    work.state.objections.clone_from(&findings);
+    // What is merely of high priority may change from review to review while the same thing blocks.
+    let objections = if blocking.is_empty() { findings.clone() } else { blocking };
+    let stagnated = same_blocking_findings(&work.state.objections, &objections);
+    work.state.objections = objections;
     work.state.findings = findings;
     work.state.reviewed = true;
     work.state.reason = None;

@@ -1,7 +1,9 @@
 //! Whole workflows over a scripted model: what is asked, what is kept, and how it ends.
 
+mod code;
 mod files;
 mod replies;
+mod worktrees;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -133,7 +135,7 @@ fn the_audit_trail_names_calls_keys_and_verdicts() {
             "call N3_review key-a",
             "verdict N3_review approved",
             "written N4_finalize ",
-            "finished  approved"
+            "finished N4_finalize approved"
         ]
     );
     assert!(!text.contains("sesame"), "no secret");
@@ -222,6 +224,21 @@ fn the_same_objections_twice_in_a_row_end_it() {
 }
 
 #[test]
+fn what_blocks_counts_for_stagnation_whatever_is_found_beside_it() {
+    let mut stage = Stage::new(|asked| {
+        if asked.node == "N1_draft" {
+            return says(DESIGN);
+        }
+        let high =
+            [0, 1, 2, 3].map(|n| format!("- [ ] **New:** {n} of review {}\n", asked.iteration)).concat();
+        says(review("REVISE", &["the same"]).replacen("No issues found\n", &high, 1))
+    });
+    stage.job.max_iterations = 9;
+    assert!(detail(&stage.run(), JobVerdict::NeedsRevision).starts_with("stagnated: two reviews in a row"));
+    assert_eq!(stage.names().len(), 4);
+}
+
+#[test]
 fn the_check_sends_back_twice_per_iteration_and_then_lets_the_reviewer_judge() {
     let stage = Stage::new(|asked| match (asked.node.as_str(), asked.iteration) {
         ("N1_draft", _) => says(DESIGN.replace("R2 |", "both |")),
@@ -262,6 +279,6 @@ fn the_issue_workflow_is_the_same_table_with_its_own_words() {
     assert!(stage.asked()[0].text.contains("## Definition of Done"));
     assert!(stage.asked()[0].system.contains("workflow=issue "));
     assert_eq!(stage.file("issues/out.md").unwrap(), text);
-    stage.job.workflow = "implement".into();
-    assert!(detail(&stage.run(), JobVerdict::Failed).contains("\"implement\" is not built into this worker"));
+    stage.job.workflow = "deploy".into();
+    assert!(detail(&stage.run(), JobVerdict::Failed).contains("\"deploy\" is not built into this worker"));
 }

@@ -1,0 +1,9 @@
+//! The mechanics of code work: what a model may touch, what it answered, what the tests said, and the worktree all of
+//! it happens in. No workflow is known here.
+
+pub mod answer;
+pub mod changes;
+pub mod failing;
+pub mod path;
+pub mod repository;
+pub mod tree;
