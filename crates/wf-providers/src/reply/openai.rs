@@ -113,13 +113,14 @@ fn limited(raw: &Raw<'_>, detail: String) -> Refusal {
         _ => None,
     });
     let spent = hints.iter().find(|hint| hint.remaining == Some(0));
-    // The provider asks for a lower rate without naming a limit.
-    let slow_down = (raw.error_word("code") == "slow_down").then_some(Dimension::RequestsPerMinute);
+    // The provider asks for a lower rate than its own limit: naming that one would leave the pool at it.
+    let is_slow_down = raw.error_word("code") == "slow_down" || raw.error_word("type") == "slow_down";
+    let slow_down = is_slow_down.then_some(Dimension::RequestsPerMinute);
     let dimension = by_words.or(spent.map(|hint| hint.dimension)).or(slow_down);
     let of_it = hints.iter().find(|hint| Some(hint.dimension) == dimension);
     let day_tokens = message.contains("(TPD)") || message.contains("tokens per day");
     let stated = dimension.and_then(|_| parse::count_after(message, "limit ")).filter(|_| !day_tokens);
-    let limit = stated.or(of_it.and_then(|hint| hint.limit)).filter(|limit| *limit > 0);
+    let limit = stated.or(of_it.and_then(|hint| hint.limit)).filter(|limit| *limit > 0 && !is_slow_down);
     let next_request =
         of_it.filter(|hint| hint.dimension != Dimension::TokensPerMinute).and_then(|hint| hint.fits_after(1));
     let retry_after =

@@ -368,6 +368,13 @@ fn openai_refusals() {
             ("billing", None, None, None),
         ),
         ("slow down", 503, &[], error("slow_down", "", "Slow Down"), ("limited", RPM, None, None)),
+        (
+            "slow down names no limit, or the pool would go on at it",
+            503,
+            &spent,
+            error("slow_down", "", "Slow Down"),
+            ("limited", RPM, Some(1_000), None),
+        ),
         ("overloaded", 503, &[], error("", "server_error", "Overloaded"), ("overloaded", None, None, None)),
         (
             "bad key",
