@@ -253,6 +253,22 @@ pub enum Record {
         /// The same sentence the console shows.
         message: String,
     },
+    /// What a run made of a key, beside the calls that [`Record::LeaseReturned`] tells: written once for each, before
+    /// the run's last line.
+    KeyUsed {
+        /// The key's name.
+        key: String,
+        /// Its provider's.
+        provider: String,
+        /// Its quota group's; the key's own name for one that shares its limits with none.
+        group: String,
+        /// For how long its group was limited.
+        limited_ms: u64,
+        /// What its calls were of the group's tightest known quota over the run's time (a minute at least), in
+        /// thousandths.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        share: Option<u32>,
+    },
     /// A worker was asked to stop.
     Asked {
         /// The item.

@@ -16,7 +16,6 @@ mod plan;
 mod run;
 mod store;
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, BufWriter, ErrorKind, IsTerminal as _, Write};
 use std::path::PathBuf;
@@ -26,6 +25,7 @@ use anyhow::Context as _;
 use cli::value::ColorMode;
 use cli::{Cli, GlobalArgs, RunArgs, Verb};
 use commands::clean::CleanOptions;
+use commands::keys::Standings;
 use commands::list::ListOptions;
 use commands::logs::LogsOptions;
 use commands::show::ShowOptions;
@@ -34,7 +34,6 @@ use exit::Trouble;
 use run::pool_memory;
 use store::history::History;
 use store::layout::{Location, StateDir};
-use store::work::Realm;
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
@@ -116,16 +115,23 @@ fn in_project(
         Verb::Run(args) => return run_verb(args, global, project, environ, out),
         Verb::Keys(args) => {
             let config = Configuration::load(project, environ)?;
-            let recalled = match location.open_existing() {
-                Some(state) => pool_memory::recall(&History::peek(&state)?, Realm::Real)?,
-                None => None,
-            };
-            let standings = recalled.map_or_else(BTreeMap::new, |pool| {
-                pool_memory::standings(&pool, &config.pool.keys, jiff::Timestamp::now())
-            });
+            let mut standings = Standings::default();
+            if let Some(state) = location.open_existing() {
+                let recalled = pool_memory::recall(&History::peek(&state)?)?;
+                if let Some(why) = &recalled.unreadable {
+                    say(&format!(
+                        "warning: what runs noted of the pool in history.db cannot be read ({why})"
+                    ));
+                }
+                let now = jiff::Timestamp::now();
+                if let Some(pool) = &recalled.pool {
+                    standings.remembered = pool_memory::standings(pool, &config.pool.keys, now);
+                }
+                standings.see_live(&state, now)?;
+            }
             let ask: Option<commands::keys::Ask<'_>> =
                 if args.check { Some(&commands::keys::ask_provider) } else { None };
-            return commands::keys::keys(&config, environ, &standings, ask, args.json, out);
+            return commands::keys::keys(&config, environ, &standings, ask, args.json, &time_zone, out);
         }
         Verb::Workflows => {
             commands::workflows::workflows(&Configuration::load(project, environ)?, environ, out)?;

@@ -65,6 +65,15 @@ fn wait(child: Child, options: i32) -> io::Result<Waited> {
     Ok(Waited::Ended(pid, exit))
 }
 
+/// Whether this process ignores a signal.
+pub(crate) fn is_ignored(signal: i32) -> bool {
+    // SAFETY: `sigaction` is plain numbers and a nullable function, for which zero bytes are a value.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: without a new action the call changes nothing; it writes `action`, which is ours and outlives it.
+    let result = unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) };
+    result == 0 && action.sa_sigaction == libc::SIG_IGN
+}
+
 /// Sends a signal to one process. Zero, one and negative numbers mean something else to `kill(2)`, everybody among it,
 /// and are refused.
 pub(crate) fn kill(pid: i32, signal: i32) -> io::Result<()> {

@@ -89,7 +89,7 @@ impl Checkpoint {
         db.busy_timeout(LOCK_WAIT).map_err(|e| sql(&e))?;
         db.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN IMMEDIATE; COMMIT;").map_err(|e| sql(&e))?;
         let mut checkpoint = Checkpoint { path: path.to_owned(), db, identity: identity.clone() };
-        if checkpoint.is_blank()? {
+        if is_blank(path, &checkpoint.db)? {
             checkpoint.set_durable()?;
             checkpoint.create()?;
             return Ok((checkpoint, None));
@@ -116,13 +116,6 @@ impl Checkpoint {
 
     fn sql<T>(&self, result: rusqlite::Result<T>) -> Result<T, CheckpointError> {
         result.map_err(|e| CheckpointError::from_sqlite(&self.path, &e))
-    }
-
-    /// A file of no bytes, as a worker leaves that was killed while making it.
-    fn is_blank(&self) -> Result<bool, CheckpointError> {
-        let tables = self.db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
-        let version = self.db.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
-        Ok(self.sql(tables)? == 0 && self.sql(version)? == 0)
     }
 
     fn set_durable(&self) -> Result<(), CheckpointError> {
@@ -249,6 +242,15 @@ struct Read {
     identity: Identity,
     standing: Standing,
     input_sha256: Option<String>,
+}
+
+/// A database with nothing in it, as a worker leaves that was killed while making it: a file of no bytes, or one that
+/// was switched to write-ahead logging and no more.
+fn is_blank(path: &Path, db: &Connection) -> Result<bool, CheckpointError> {
+    let number = |sql: &str| {
+        db.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(|e| CheckpointError::from_sqlite(path, &e))
+    };
+    Ok(number("SELECT count(*) FROM sqlite_schema")? == 0 && number("PRAGMA user_version")? == 0)
 }
 
 /// Reads everything that decides how to go on, and trusts none of it.

@@ -43,7 +43,7 @@ fn shell_project(ids: &[&str]) -> Project {
     let p = Project::new();
     p.write("run.sh", RUN);
     p.write("tests/base.sh", "true\n");
-    p.write("items.txt", ids.iter().map(|id| format!("{id}\n")).collect::<String>());
+    p.write("items.txt", ids.join("\n") + "\n");
     for id in ids {
         design(&p, id);
     }
@@ -76,8 +76,11 @@ fn assert_tidy(p: &Project, kept: &[&str]) {
     for file in wf_tests::files_below(p.dir()) {
         let name = file.file_name().expect("files have names").to_string_lossy().into_owned();
         let is_run_lock = file.starts_with(p.path(".wf/runs")) || name == "history.lock";
-        let is_lock = file.extension().is_some_and(|ending| ending == "lock") && name != "Cargo.lock";
-        assert!(is_run_lock || !is_lock, "a lock is left: {}", file.display());
+        assert!(
+            is_run_lock || file.extension().is_none_or(|e| e != "lock") || name == "Cargo.lock",
+            "a lock is left: {}",
+            file.display()
+        );
         assert!(!name.ends_with(".wf-tmp") && name != "locked", "unfinished: {}", file.display());
     }
     let mut worktrees: Vec<String> = fs::read_dir(p.path(".wf/worktrees"))
@@ -112,7 +115,8 @@ fn ten_designs_become_code_on_branches_or_say_why_not() {
         ("10", "garbage", "failed"),
     ];
     let p = shell_project(&fates.map(|(id, _, _)| id));
-    let plan: String = fates.iter().map(|(id, script, _)| format!(" --plan {id}={script}")).collect();
+    let plan: Vec<String> = fates.iter().map(|(id, script, _)| format!(" --plan {id}={script}")).collect();
+    let plan = plan.concat();
     let mock = MockProvider::start(&p, &format!("--profile instant{plan}"));
     mock.configure(&p, 2, SHELL);
     let run = p.run("run -w implement items.txt -j5");
@@ -187,7 +191,9 @@ fn replies_that_stay_hostile_fail_their_items_alone() {
         fs::write(dir.join(format!("{node}.md")), text).expect("a fixture can be written");
     };
     let files = ["../../../escaped", "/tmp/wf-escaped", ".git/config", "src/../../../x", "a/.GIT/hooks/x"];
-    let files: String = files.iter().map(|path| format!("### FILE: {path}\n```\nescaped\n```\n")).collect();
+    let files: Vec<String> =
+        files.iter().map(|path| format!("### FILE: {path}\n```\nescaped\n```\n")).collect();
+    let files = files.concat();
     reply("escape", "N4_code", &files);
     reply("nowhere", "N4_code", "### FILE: run.sh\n<<<<<<< SEARCH\nno such line\n=======\n>>>>>>> REPLACE\n");
     reply(

@@ -43,6 +43,11 @@ impl Day {
         if now < self.ends { self.count } else { 0 }
     }
 
+    /// The most requests of a day, where that is known.
+    pub(super) fn limit(&self) -> Option<u64> {
+        self.limit
+    }
+
     /// Requests left, where the limit is known.
     pub(super) fn left(&self, now: Time) -> Option<u64> {
         self.limit.map(|limit| limit.saturating_sub(self.count(now)))

@@ -20,6 +20,28 @@ struct Learned {
     accepted: f64,
 }
 
+/// Where a limit is known from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitOrigin {
+    /// The operator wrote it down.
+    Configured,
+    /// The provider said so in a reply.
+    Stated,
+    /// It was measured: refusals came although what was configured or stated was kept, or nothing was.
+    Learned,
+}
+
+impl LimitOrigin {
+    /// The word people see.
+    pub fn word(self) -> &'static str {
+        match self {
+            LimitOrigin::Configured => "configured",
+            LimitOrigin::Stated => "stated",
+            LimitOrigin::Learned => "learned",
+        }
+    }
+}
+
 /// One per-minute limit of a quota group for a model.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Limit {
@@ -60,6 +82,18 @@ impl Limit {
     /// Units per minute to expect.
     pub(super) fn expected(&self) -> Option<u64> {
         self.learned.map(|l| l.per_minute as u64).or(self.told())
+    }
+
+    /// Where [`Limit::expected`] is from.
+    pub(super) fn origin(&self) -> Option<LimitOrigin> {
+        match (self.learned, self.configured, self.stated) {
+            (Some(_), ..) => Some(LimitOrigin::Learned),
+            (None, Some(configured), stated) if stated.is_none_or(|stated| configured <= stated) => {
+                Some(LimitOrigin::Configured)
+            }
+            (None, _, Some(_)) => Some(LimitOrigin::Stated),
+            (None, ..) => None,
+        }
     }
 
     /// What was learned, for the next run.

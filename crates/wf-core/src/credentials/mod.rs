@@ -32,10 +32,12 @@ mod survey;
 #[cfg(test)]
 mod tests;
 mod types;
+mod waits;
 mod window;
 mod words;
 
 pub use coordinator::CredentialCoordinator;
+pub use limit::LimitOrigin;
 pub use snapshot::{HoldFacts, PoolSnapshot, QuotaFacts};
 pub use status::{KeyState, KeyStatus, QuotaStatus};
 
@@ -44,3 +46,4 @@ pub use types::{
     Asked, Budget, CallId, CallOutcome, Decision, DenyCause, Dimension, KeyIndex, KeySpec, LeaseId,
     LeaseRequest, MAX_OPEN_CALLS, Policy, PoolSpec, QuotaHint, QuotaLimits, Release, WaitReason,
 };
+pub use waits::Wait;

@@ -194,6 +194,11 @@ impl Queue {
         self.waiters.get_mut(&id).is_some_and(|waiter| waiter.told.replace(reason) != Some(reason))
     }
 
+    /// All that wait, in the order of asking.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Waiter> {
+        self.waiters.values()
+    }
+
     /// How many wait at all.
     pub(super) fn len(&self) -> usize {
         self.waiters.len()

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::bucket::{Gcra, Rate, TokenBucket};
 use super::day::{DAY, Day};
-use super::limit::Limit;
+use super::limit::{Limit, LimitOrigin};
 use super::meter::Meter;
 use super::retry::LONGEST_HINT;
 use super::types::{Dimension, LeaseId, QuotaHint, QuotaLimits};
@@ -187,6 +187,16 @@ impl Quota {
     /// Whether requests are paced by a limit that the operator or the provider told.
     pub(super) fn is_told(&self) -> bool {
         self.requests_limit.told().is_some()
+    }
+
+    /// Where the limits of a minute's requests and tokens are known from.
+    pub(super) fn origins(&self) -> (Option<LimitOrigin>, Option<LimitOrigin>) {
+        (self.requests_limit.origin(), self.tokens_limit.origin())
+    }
+
+    /// Requests per day, where the limit is known.
+    pub(super) fn day_limit(&self) -> Option<u64> {
+        self.day.limit()
     }
 
     pub(super) fn epoch(&self) -> u32 {

@@ -2,6 +2,7 @@
 
 use super::coordinator::CredentialCoordinator;
 use super::key::{Health, KeyGate};
+use super::limit::LimitOrigin;
 use super::types::{Dimension, KeyIndex};
 use crate::Time;
 
@@ -51,8 +52,16 @@ pub struct QuotaStatus {
     pub requests: Option<(u64, u64)>,
     /// Tokens per minute, and what is left of them, where a limit is known.
     pub tokens: Option<(u64, u64)>,
+    /// Where the limit of requests per minute is known from.
+    pub requests_from: Option<LimitOrigin>,
+    /// Where the limit of tokens per minute is known from.
+    pub tokens_from: Option<LimitOrigin>,
+    /// Requests per day, where a limit is known.
+    pub day_limit: Option<u64>,
     /// Requests left of the provider's day, where a limit is known.
     pub day_left: Option<u64>,
+    /// Which limit is met, where one is and that is known.
+    pub limited_by: Option<Dimension>,
     /// Until when it is limited, if it is.
     pub until: Option<Time>,
 }
@@ -99,11 +108,16 @@ impl CredentialCoordinator {
         let classes = provider.classes.iter().map(|class| &self.pool.classes[*class]);
         let quotas = classes.clone().map(|class| {
             let quota = &class.quotas[group.position];
+            let (requests_from, tokens_from) = quota.origins();
             QuotaStatus {
                 model: class.model.clone(),
+                requests_from,
+                tokens_from,
+                day_limit: quota.day_limit(),
                 requests: quota.minute_requests(now),
                 tokens: quota.minute_tokens(now),
                 day_left: quota.day_left(now),
+                limited_by: quota.limited_by(now),
                 until: quota.limited_until(now),
             }
         });

@@ -222,6 +222,20 @@ pub enum WaitReason {
     NoUsableKey,
 }
 
+impl WaitReason {
+    /// The words people see.
+    pub fn words(self) -> &'static str {
+        match self {
+            WaitReason::AllReserved => "all keys are reserved",
+            WaitReason::Pacing => "its turn comes soon",
+            WaitReason::RateLimited => "rate-limited",
+            WaitReason::Overloaded => "the provider is overloaded",
+            WaitReason::Backoff => "to be repeated",
+            WaitReason::NoUsableKey => "no usable key",
+        }
+    }
+}
+
 /// Why a call will not be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DenyCause {

@@ -2,19 +2,29 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::Serialize;
-use wf_core::credentials::QuotaLimits;
+use wf_core::credentials::{KeyIndex, QuotaLimits};
 use wf_providers::{Refusal, build_key_check, read_key_check};
 
+use super::pool;
 use crate::config::{Configuration, Environ, PoolSettings};
 use crate::exit::{self, Trouble};
 use crate::keys::{KeyConfig, KeyRing, Secret};
+use crate::store::StoreError;
+use crate::store::board::{KeyOnBoard, LimitOnBoard, PoolBoard, QuotaOnBoard};
+use crate::store::layout::StateDir;
+use crate::store::run_dir::RunId;
 
 /// How long one check may take.
 const CHECK_TIME: Duration = Duration::from_secs(20);
+/// Checks at once.
+const AT_ONCE: usize = 16;
 /// How much of a reply is read: a list of models is far smaller.
 const MAX_REPLY_BYTES: u64 = 256 * 1024;
 
@@ -31,10 +41,32 @@ pub struct KeyStanding {
     pub until: Option<Timestamp>,
 }
 
-/// Tries a key at its provider; the error says what is wrong, for people.
-pub type Ask<'a> = &'a dyn Fn(&PoolSettings, &KeyConfig, &Secret) -> Result<(), String>;
+/// What there is to say of the keys beside their configuration.
+#[derive(Debug, Default)]
+pub struct Standings {
+    /// What earlier runs left, by the key's name.
+    pub remembered: BTreeMap<String, KeyStanding>,
+    /// The newest run that lives, and its pool.
+    pub live: Option<(RunId, PoolBoard)>,
+}
 
-#[derive(Debug, PartialEq, Eq, Serialize)]
+impl Standings {
+    /// Looks at the runs of a state directory, the newest first. A run on the mock provider has keys of its own.
+    pub fn see_live(&mut self, state: &StateDir, now: Timestamp) -> Result<(), StoreError> {
+        for id in state.run_ids()?.iter().rev() {
+            if let Some(board) = PoolBoard::of_live(&state.run(id)).filter(|board| !board.mock) {
+                self.live = Some((id.clone(), board.seen_at(now)));
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tries a key at its provider; the error says what is wrong, for people.
+pub type Ask<'a> = &'a (dyn Fn(&PoolSettings, &KeyConfig, &Secret) -> Result<(), String> + Sync);
+
+#[derive(Debug, PartialEq, Serialize)]
 struct Row<'a> {
     name: &'a str,
     provider: &'a str,
@@ -51,6 +83,12 @@ struct Row<'a> {
     left_day: Option<u64>,
     state: String,
     until: Option<Timestamp>,
+    /// The live run whose pool this is from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<&'a str>,
+    /// How the key stands in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live: Option<&'a KeyOnBoard>,
     #[serde(skip_serializing_if = "Option::is_none")]
     check: Option<String>,
 }
@@ -69,33 +107,22 @@ struct Limits {
 pub fn keys(
     config: &Configuration,
     environ: &dyn Environ,
-    standings: &BTreeMap<String, KeyStanding>,
+    standings: &Standings,
     check: Option<Ask<'_>>,
     json: bool,
+    zone: &TimeZone,
     out: &mut dyn Write,
 ) -> Result<u8, Trouble> {
-    let pool = &config.pool;
-    let mut checks: BTreeMap<&str, Result<(), String>> = BTreeMap::new();
-    if let Some(ask) = check {
-        let (ring, _) = KeyRing::load(pool, environ)?;
-        if pool.keys.is_empty() {
-            ring.require(&["any provider"])?;
-        }
-        for (index, key) in pool.keys.iter().enumerate() {
-            let secret = ring.secret(wf_core::credentials::KeyIndex(index as u16));
-            let result = if let Some(secret) = secret {
-                ask(pool, key, secret).map_err(|why| hidden(&why, secret))
-            } else {
-                let missing = ring.missing().find(|(i, ..)| usize::from(i.0) == index);
-                Err(missing.map_or_else(|| "no secret".to_owned(), |(_, _, why)| why.to_owned()))
-            };
-            checks.insert(&key.name, result);
-        }
-    }
-    let rows: Vec<Row<'_>> = pool
+    let settings = &config.pool;
+    let checks = match check {
+        Some(ask) => check_all(settings, environ, ask)?,
+        None => BTreeMap::new(),
+    };
+    let check_column = check.is_some();
+    let rows: Vec<Row<'_>> = settings
         .keys
         .iter()
-        .map(|key| row(key, pool, environ, standings.get(&key.name), checks.get(key.name.as_str())))
+        .map(|key| row(key, settings, environ, standings, checks.get(key.name.as_str())))
         .collect();
     if json {
         serde_json::to_writer_pretty(&mut *out, &rows).map_err(io::Error::from)?;
@@ -106,8 +133,20 @@ pub fn keys(
             "no keys: set GEMINI_API_KEY (GOOGLE_API_KEY), ANTHROPIC_API_KEY or OPENAI_API_KEY, or name keys in wf.toml \
              (wf-supervisor init writes one)"
         )?;
+    } else if let Some((run, board)) = &standings.live {
+        writeln!(out, "run {run}, {}", pool::headline(board, zone))?;
+        let of = |name: &str| rows.iter().find(|row| row.name == name);
+        let source = |name: &str| of(name).map_or_else(|| "-".to_owned(), |row| row.source.clone());
+        let check = |name: &str| of(name).and_then(|row| row.check.clone()).unwrap_or_else(|| "-".to_owned());
+        let more: &[pool::Column<'_>] = &[("FROM", &source), ("CHECK", &check)];
+        pool::write_keys(out, board, zone, &more[..if checks.is_empty() { 1 } else { 2 }])?;
+        let others: Vec<&Row<'_>> = rows.iter().filter(|row| row.live.is_none()).collect();
+        if !others.is_empty() {
+            writeln!(out, "\nnot in that run:")?;
+            table(&others, check_column, out)?;
+        }
     } else {
-        table(&rows, check.is_some(), out)?;
+        table(&rows.iter().collect::<Vec<_>>(), check_column, out)?;
     }
     Ok(if checks.values().any(Result::is_err) { exit::FAILED } else { exit::OK })
 }
@@ -116,7 +155,7 @@ fn row<'a>(
     key: &'a KeyConfig,
     pool: &'a PoolSettings,
     environ: &dyn Environ,
-    standing: Option<&KeyStanding>,
+    standings: &'a Standings,
     check: Option<&Result<(), String>>,
 ) -> Row<'a> {
     let group = key.quota_group.as_deref();
@@ -126,8 +165,15 @@ fn row<'a>(
         let QuotaLimits { rpm, tpm, rpd } = *limits;
         Some((model.as_deref()?, Limits { rpm, tpm, rpd }))
     });
-    let standing = standing.cloned().unwrap_or_default();
-    let state = if key.source.seems_present(environ) {
+    let live = standings.live.as_ref().and_then(|(run, board)| {
+        let on_board = board.keys.iter().find(|k| k.name == key.name && k.provider == key.provider)?;
+        Some((run.as_str(), on_board))
+    });
+    let standing = match live {
+        Some((_, on_board)) => live_standing(on_board),
+        None => standings.remembered.get(&key.name).cloned().unwrap_or_default(),
+    };
+    let state = if live.is_some() || key.source.seems_present(environ) {
         standing.state.unwrap_or_else(|| "available".to_owned())
     } else {
         "absent".to_owned()
@@ -146,11 +192,56 @@ fn row<'a>(
         left_day: standing.left_day,
         state,
         until: standing.until,
+        run: live.map(|(run, _)| run),
+        live: live.map(|(_, on_board)| on_board),
         check: check.map(|result| result.as_ref().map_or_else(Clone::clone, |()| "ok".to_owned())),
     }
 }
 
-fn table(rows: &[Row<'_>], checked: bool, out: &mut dyn Write) -> io::Result<()> {
+/// The tightest of its models.
+fn live_standing(key: &KeyOnBoard) -> KeyStanding {
+    let least = |of: fn(&QuotaOnBoard) -> Option<&LimitOnBoard>| {
+        key.quotas.iter().filter_map(of).map(|limit| limit.left).min()
+    };
+    KeyStanding {
+        left_minute: least(|quota| quota.requests.as_ref()),
+        left_day: least(|quota| quota.day.as_ref()),
+        state: Some(key.state.clone()),
+        until: key.until,
+    }
+}
+
+/// Tries every key, several at a time, so that a pool of dead connections does not take minutes.
+fn check_all<'a>(
+    pool: &'a PoolSettings,
+    environ: &dyn Environ,
+    ask: Ask<'_>,
+) -> Result<BTreeMap<&'a str, Result<(), String>>, Trouble> {
+    let (ring, _) = KeyRing::load(pool, environ)?;
+    if pool.keys.is_empty() {
+        ring.require(&["any provider"])?;
+    }
+    let one = |(index, key): (usize, &'a KeyConfig)| {
+        let result = if let Some(secret) = ring.secret(KeyIndex(index as u16)) {
+            ask(pool, key, secret).map_err(|why| hidden(&why, secret))
+        } else {
+            let missing = ring.missing().find(|(i, ..)| usize::from(i.0) == index);
+            Err(missing.map_or_else(|| "no secret".to_owned(), |(_, _, why)| why.to_owned()))
+        };
+        (key.name.as_str(), result)
+    };
+    let next = Mutex::new(pool.keys.iter().enumerate());
+    let take = || next.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let worker = || std::iter::from_fn(take).map(one).collect::<Vec<_>>();
+    let checks = thread::scope(|scope| {
+        let workers: Vec<_> = (0..pool.keys.len().min(AT_ONCE)).map(|_| scope.spawn(worker)).collect();
+        let finished = workers.into_iter().map(thread::ScopedJoinHandle::join);
+        finished.map(Result::unwrap_or_default).collect::<Vec<_>>()
+    });
+    Ok(checks.into_iter().flatten().collect())
+}
+
+fn table(rows: &[&Row<'_>], checked: bool, out: &mut dyn Write) -> io::Result<()> {
     let mut header =
         vec!["NAME", "PROVIDER", "GROUP", "LIMITS", "LEFT/MIN", "LEFT/DAY", "STATE", "UNTIL", "FROM"];
     if checked {
@@ -173,18 +264,7 @@ fn table(rows: &[Row<'_>], checked: bool, out: &mut dyn Write) -> io::Result<()>
         line.extend(row.check.clone());
         lines.push(line);
     }
-    let columns = lines[0].len();
-    let widths: Vec<usize> = (0..columns)
-        .map(|column| {
-            lines.iter().filter_map(|l| l.get(column)).map(|c| c.chars().count()).max().unwrap_or(0)
-        })
-        .collect();
-    for line in &lines {
-        let cells: Vec<String> =
-            line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        writeln!(out, "{}", cells.join("  ").trim_end())?;
-    }
-    Ok(())
+    pool::write_columns(out, &lines)
 }
 
 fn limits_words(row: &Row<'_>) -> String {

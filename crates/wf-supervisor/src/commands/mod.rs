@@ -7,6 +7,7 @@ pub mod keys;
 pub mod list;
 pub mod logs;
 pub mod plan;
+pub mod pool;
 pub mod review_verdict;
 pub mod run;
 pub mod show;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
-use wf_core::credentials::{Budget, Policy, PoolSpec};
+use wf_core::credentials::{Budget, Policy, PoolSnapshot, PoolSpec};
 use wf_core::{Bounds, Item, Kind, Planned, Supervisor};
 use wf_warden::own;
 
@@ -20,7 +20,6 @@ use crate::exit::{Trouble, refused};
 use crate::keys::KeyRing;
 use crate::plan::recorded::recorded_work;
 use crate::plan::{Gathered, Plan};
-
 use crate::run::capture::Capture;
 use crate::run::clock::Clock;
 use crate::run::environment::{self, Base};
@@ -29,12 +28,14 @@ use crate::run::ipc::Ipc;
 use crate::run::launch::{Launcher, worker_program};
 use crate::run::mock::{self, Mock};
 use crate::run::opening::{begin_records, greet};
+use crate::run::pool_window::PoolWindow;
 use crate::run::prepare::{Prepared, prepare};
 use crate::run::provider_days::midnights;
 use crate::run::signals::Signals;
 use crate::run::slots::{Opening, Slots};
 use crate::run::words::Speaker;
 use crate::run::{driver, pool_memory};
+use crate::store::history::History;
 use crate::store::joblog::JobLog;
 use crate::store::journal::Journal;
 use crate::store::layout::Location;
@@ -120,10 +121,12 @@ async fn conduct(
     prepared: Prepared,
     ring: KeyRing,
     base: Base,
-    warnings: Vec<String>,
+    mut warnings: Vec<String>,
 ) -> Result<u8, Trouble> {
-    let Prepared { state, run, lock, history, plan, tokens_spent, designs, typed } = prepared;
-    let recalled = pool_memory::recall(&history, recorded_work(settings).realm)?;
+    let Prepared { state, run, lock, mut history, plan, tokens_spent, designs, typed } = prepared;
+    // The mock's keys and limits begin anew with it.
+    let keeps_pool = recorded_work(settings).realm == Realm::Real;
+    let recalled = if keeps_pool { recall_pool(&mut history, &ring, &mut warnings)? } else { None };
     let clock = Clock::start();
     own::become_subreaper()?;
     own::forbid_dumps()?;
@@ -181,7 +184,7 @@ async fn conduct(
         keys: pool.keys.iter().map(|key| key.name.clone()).collect(),
     };
     let planned = for_core(&plan);
-    let realm = recorded_work(settings).realm;
+    let window = PoolWindow::new(run.clone(), settings.mock.is_some(), clock.wall_origin());
     let policy = policy(settings, tokens_spent);
     let bounds = bounds(settings, workers);
     let launcher =
@@ -208,20 +211,38 @@ async fn conduct(
         journal,
         history,
         summary,
+        window,
+        keeps_pool,
         joblog,
     });
     let mut supervisor = Supervisor::new(bounds, planned, pool, policy);
-    // The mock's keys and limits begin anew with it.
-    if let (Some(recalled), Realm::Real) = (&recalled, realm) {
+    if let Some(recalled) = &recalled {
         supervisor.recall_pool(recalled);
     }
     let (code, supervisor) =
         driver::drive(supervisor, events, captured, &mut signals, &mut hands, clock).await;
-    let pool = (realm == Realm::Real).then(|| supervisor.pool().snapshot(clock.now()));
+    let pool = supervisor.pool().snapshot(clock.now());
     let code = hands.finish(&run, code, pool, colours, &mut signals).await;
     drop(sockets);
     drop(lock);
     Ok(code)
+}
+
+/// What earlier runs knew of the pool. Something unreadable is said and kept aside: the run finds out anew.
+fn recall_pool(
+    history: &mut History,
+    ring: &KeyRing,
+    warnings: &mut Vec<String>,
+) -> Result<Option<PoolSnapshot>, Trouble> {
+    let recalled = pool_memory::recall(history)?;
+    if let Some(why) = &recalled.unreadable {
+        let aside = history.set_pool_state_aside(pool_memory::NAME, Timestamp::now())?;
+        warnings.push(format!(
+            "what earlier runs noted of the key pool in history.db cannot be read ({why}). It is kept there as {aside:?}; \
+             this run finds limits and refused keys out anew"
+        ));
+    }
+    Ok(recalled.for_ring(ring))
 }
 
 fn redactor(ring: &KeyRing) -> Result<Redactor, Trouble> {

@@ -7,7 +7,9 @@ use std::io::Write;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::pool;
 use crate::store::StoreError;
+use crate::store::board::PoolBoard;
 use crate::store::error::unless_closed;
 use crate::store::layout::{Location, StateDir};
 use crate::store::run_dir::RunDir;
@@ -37,7 +39,13 @@ pub fn show(location: &Location, options: &ShowOptions, out: &mut dyn Write) -> 
         item::show_item(&state, &run, &summary, name, options, out)
     } else {
         let run = state.find_run(options.run.as_deref())?;
-        show_run(&run, &summary::load(&run)?, options, out)
+        let mut summary = summary::load(&run)?;
+        if summary.state == RunState::Running
+            && let Some(board) = PoolBoard::of_live(&run)
+        {
+            summary.see_pool(board.seen_at(Timestamp::now()));
+        }
+        show_run(&run, &summary, options, out)
     };
     unless_closed(result)
 }
@@ -78,7 +86,12 @@ fn show_run(
             writeln!(out, "stopping: {}", one_line(why, 200))?;
         }
         writeln!(out)?;
-        write_summary(out, summary, run.path(), options.color)
+        if let Some(board) = summary.pool.as_deref().filter(|board| !board.keys.is_empty()) {
+            writeln!(out, "{}", pool::headline(board, &options.time_zone))?;
+            pool::write_keys(out, board, &options.time_zone, &[])?;
+            writeln!(out)?;
+        }
+        write_summary(out, summary, run.path(), options.color, &options.time_zone)
     };
     write(out).map_err(StoreError::Output)
 }
@@ -148,6 +161,9 @@ mod tests {
         LLD-2  failed             2.5s      2   2,400        1  LLD-2.log  exit code 1
         LLD-3  approved           2.5s      2   2,400        1  LLD-3.log
 
+        key       group  calls  tokens in  tokens out  refused  limited  of quota
+        gemini-a  -          6      6,000       1,200        3        ?         -
+
         3 items: 2 approved, 1 failed, in 3.0s with 3 workers
         6 calls (3 repeated), 6,000 tokens in, 1,200 out
         time saved against sequential: 1.2s; waiting for quota: 800ms; coordination overhead: 0.02 %
@@ -159,6 +175,9 @@ mod tests {
         item   outcome            wall  calls  tokens  retries  log
         LLD-1  approved           2.5s      2   2,400        1  LLD-1.log
         LLD-2  queued                -      -       -        -  -
+
+        key       group  calls  tokens in  tokens out  refused  limited  of quota
+        gemini-a  -          2      2,000         400        1        ?         -
 
         2 items: 1 approved, 1 queued, in 700ms with 3 workers
         2 calls (1 repeated), 2,000 tokens in, 400 out

@@ -338,7 +338,9 @@ fn workflow_table(table: &Table<'_>, name: WorkflowName, dir: &Path) -> Result<W
 fn is_branch_name(pattern: &str) -> bool {
     let forbidden = |c: char| c.is_control() || " ~^:?*[\\".contains(c);
     let plain = pattern.replace("{id}", "id");
-    !(plain.contains(forbidden) || plain.contains("..") || plain.contains("@{") || plain.starts_with('-'))
+    let is_bad =
+        plain.contains(forbidden) || plain.contains("..") || plain.contains("@{") || plain.starts_with('-');
+    !is_bad
         && plain.split('/').all(|part| {
             !part.is_empty()
                 && !part.starts_with('.')

@@ -6,6 +6,7 @@ mod source;
 
 use std::time::Duration;
 
+use tokio::sync::Mutex;
 use wf_core::credentials::{KeyIndex, KeySpec};
 use wf_providers::Dialect;
 
@@ -67,6 +68,8 @@ struct Entry {
     config: KeyConfig,
     /// The secret, or why there is none.
     secret: Result<Secret, String>,
+    /// Its source could not be read the last time, and that was said.
+    is_faulty: bool,
 }
 
 /// What [`KeyRing::reload`] found.
@@ -76,7 +79,7 @@ pub enum KeyChange {
     Appeared(KeyIndex),
     /// A key's secret is another one.
     Changed(KeyIndex),
-    /// Its source is there but cannot be used; the secret it had, if any, stays.
+    /// Its source cannot be read or used, for the first time since it could; the secret it had, if any, stays.
     Refused(KeyIndex, String),
 }
 
@@ -118,7 +121,7 @@ impl KeyRing {
                 }
                 None => Ok(secret),
             });
-            ring.entries.push(Entry { config: config.clone(), secret });
+            ring.entries.push(Entry { config: config.clone(), is_faulty: secret.is_err(), secret });
         }
         Ok((ring, warnings))
     }
@@ -126,7 +129,10 @@ impl KeyRing {
     /// A ring of generated keys, for the mock.
     pub fn of_secrets(keys: impl IntoIterator<Item = (KeyConfig, Secret)>) -> KeyRing {
         KeyRing {
-            entries: keys.into_iter().map(|(config, secret)| Entry { config, secret: Ok(secret) }).collect(),
+            entries: keys
+                .into_iter()
+                .map(|(config, secret)| Entry { config, secret: Ok(secret), is_faulty: false })
+                .collect(),
         }
     }
 
@@ -174,8 +180,13 @@ impl KeyRing {
     }
 
     /// Reads the sources again that can change while a run waits: files and commands. A variable cannot, and by now has
-    /// been wiped. May block for as long as each command may take.
-    pub fn reload(&mut self, environ: &dyn Environ, command_time: Duration) -> Vec<KeyChange> {
+    /// been wiped. May block for as long as each command may take; `births` is held while one runs.
+    pub fn reload(
+        &mut self,
+        environ: &dyn Environ,
+        command_time: Duration,
+        births: &Mutex<()>,
+    ) -> Vec<KeyChange> {
         let mut changes = Vec::new();
         for index in 0..self.entries.len() {
             let key = KeyIndex(index as u16);
@@ -183,13 +194,19 @@ impl KeyRing {
             if matches!(config.source, SecretSource::Variable { .. }) {
                 continue;
             }
-            let new = match config.source.read(environ, command_time) {
-                Ok(text) => Secret::new(&config.name, text),
-                Err(SourceError::Unsafe(why)) => Err(why),
-                // What is gone from its source is not gone from its provider: the old secret stays.
-                Err(SourceError::Absent(_)) => continue,
+            let read = {
+                let is_command = matches!(config.source, SecretSource::Command(_));
+                let _child = is_command.then(|| births.blocking_lock());
+                config.source.read(environ, command_time)
             };
+            let new = match read {
+                Ok(text) => Secret::new(&config.name, text),
+                // What is gone from its source is not gone from its provider: the old secret stays.
+                Err(SourceError::Unsafe(why) | SourceError::Absent(why)) => Err(why),
+            };
+            let was_faulty = std::mem::replace(&mut self.entries[index].is_faulty, new.is_err());
             match new {
+                Err(_) if was_faulty => {}
                 Err(why) => changes.push(KeyChange::Refused(key, why)),
                 Ok(new) => {
                     let same = self.entries[index].secret.as_ref().is_ok_and(|old| *old == new);

@@ -188,23 +188,35 @@ fn a_waiting_run_gets_new_keys() {
     let environ = FixedEnviron::of(&[("C", "from-environment")]);
     let (mut ring, _) = KeyRing::load(&pool(keys), &environ).unwrap();
     let wiped = FixedEnviron::default();
-    assert_eq!(ring.reload(&wiped, COMMAND_TIME), []);
+    let births = tokio::sync::Mutex::default();
+    assert_eq!(ring.reload(&wiped, COMMAND_TIME, &births), []);
 
     write(&path("a"), "second-secret", 0o600);
     write(&path("b"), "brand-new-secret", 0o600);
     fs::remove_file(path("d")).unwrap();
-    assert_eq!(
-        ring.reload(&wiped, COMMAND_TIME),
-        [KeyChange::Changed(KeyIndex(0)), KeyChange::Appeared(KeyIndex(1))]
-    );
+    let changes = ring.reload(&wiped, COMMAND_TIME, &births);
+    let [
+        KeyChange::Changed(KeyIndex(0)),
+        KeyChange::Appeared(KeyIndex(1)),
+        KeyChange::Refused(KeyIndex(3), why),
+    ] = &changes[..]
+    else {
+        panic!("{changes:?}")
+    };
+    assert!(why.contains("No such file"), "{why}");
+    assert_eq!(ring.reload(&wiped, COMMAND_TIME, &births), [], "a fault is told once, while it lasts");
     let secrets: Vec<&str> = ring.secrets().map(Secret::expose).collect();
     assert_eq!(secrets, ["second-secret", "brand-new-secret", "from-environment", "stays-secret"]);
 
     write(&path("a"), "second-secret", 0o644);
     write(&path("b"), "short", 0o600);
-    let changes = ring.reload(&wiped, COMMAND_TIME);
+    let changes = ring.reload(&wiped, COMMAND_TIME, &births);
     assert!(matches!(&changes[..], [KeyChange::Refused(KeyIndex(0), _), KeyChange::Refused(KeyIndex(1), _)]));
     assert_eq!(ring.secrets().count(), 4);
+    write(&path("a"), "second-secret", 0o600);
+    assert_eq!(ring.reload(&wiped, COMMAND_TIME, &births), []);
+    write(&path("a"), "second-secret", 0o644);
+    assert_eq!(ring.reload(&wiped, COMMAND_TIME, &births).len(), 1, "a new fault is a new episode");
 }
 
 #[test]
@@ -221,6 +233,7 @@ fn usable_keys_come_first_and_a_key_that_appears_takes_the_next_number() {
     let mut ring = KeyRing {
         entries: [("a", false), ("b", true), ("c", false), ("d", true)]
             .map(|(name, has)| Entry {
+                is_faulty: false,
                 config: config(name),
                 secret: if has { Ok(secret(name)) } else { Err("not there".into()) },
             })

@@ -24,7 +24,8 @@ pub async fn drive(
     hands: &mut Hands,
     clock: Clock,
 ) -> (u8, Supervisor) {
-    let mut keys = KeyWatch::default();
+    hands.open_pool(&supervisor);
+    let mut keys = KeyWatch::new(hands.births());
     let interval = hands.progress_interval();
     let mut next_look = interval.map(|i| Instant::now() + i);
     let mut turn = VecDeque::from([Event::Begin]);
@@ -51,7 +52,14 @@ pub async fn drive(
         if !turn.is_empty() {
             continue;
         }
-        keys.follow(supervisor.paused() > 0);
+        keys.follow(supervisor.paused() > 0, hands.misses_a_key());
+        let pool_due = hands.pool_due();
+        let show = async {
+            match pool_due {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
         let look = async {
             match next_look {
                 Some(at) => sleep_until(at).await,
@@ -64,11 +72,15 @@ pub async fn drive(
             Some(event) = events.recv() => event,
             Some(told) = captured.recv() => hands.heard(told),
             (ring, changes) = keys.next(hands.ring()) => {
-                turn.extend(hands.take_keys(ring, &changes));
+                turn.extend(hands.take_keys(ring, &changes, &supervisor));
                 turn.extend(keys.was_asked_for().then_some(Event::KeysRead));
                 continue;
             }
             () = clock.until(supervisor.next_deadline()) => Event::Tick,
+            () = show => {
+                turn.extend(hands.show_pool(&supervisor));
+                continue;
+            }
             () = look => {
                 next_look = interval.map(|i| Instant::now() + i);
                 hands.look(&supervisor);

@@ -1,13 +1,15 @@
 //! The hands of the core: carries out what it decided.
 
-use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+mod closing;
+mod pool;
+
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use wf_core::credentials::{KeyIndex, PoolSnapshot};
+use wf_core::credentials::KeyIndex;
 use wf_core::{
     AttemptEnd, AttemptId, Counts, Effect, Event, Outcome, Record, Reply, Saying, Slot, Supervisor,
 };
@@ -17,26 +19,23 @@ use wf_warden::{Order, own};
 use super::capture::{Capture, CaptureEvent, CaptureHandle, output_pipe};
 use super::clock::Clock;
 use super::ipc::Ipc;
-use super::launch::Launcher;
-use super::pool_memory;
+use super::launch::{LaunchError, Launcher};
+use super::pool_window::PoolWindow;
 use super::redaction::redact;
 use super::signals::Signals;
 use super::slots::Slots;
+use super::telling::Teller;
 use super::translate;
 use super::words::{Line, Speaker};
 use crate::console::progress::ProgressState;
 use crate::console::redact::Redactor;
 use crate::console::terminal::Console;
-use crate::diagnostics;
 use crate::exit;
-use crate::keys::{KeyChange, KeyRing, Secret as KeySecret};
-use crate::store::audit;
+use crate::keys::{KeyRing, Secret as KeySecret};
 use crate::store::history::HistoryWriter;
 use crate::store::joblog::{Job, JobLog};
 use crate::store::journal::Journal;
-use crate::store::run_dir::RunDir;
-use crate::store::summary::{RunSummary, write_summary};
-use crate::store::work::Realm;
+use crate::store::summary::RunSummary;
 
 /// What a run is given to touch the world with.
 #[derive(Debug)]
@@ -67,6 +66,10 @@ pub struct Parts {
     pub history: HistoryWriter,
     /// The run in figures.
     pub summary: RunSummary,
+    /// How the pool is shown while the run lives.
+    pub window: PoolWindow,
+    /// Whether the next run is to know what this one learned of the pool.
+    pub keeps_pool: bool,
     /// `--joblog`.
     pub joblog: Option<JobLog>,
 }
@@ -79,8 +82,8 @@ pub struct Hands {
     open: HashMap<AttemptId, Open>,
     /// How many items ended how, as far as it is on record.
     counts: Counts,
-    /// Faults of key sources that were said already.
-    refused_keys: HashSet<(KeyIndex, String)>,
+    /// What was told of the pool.
+    teller: Teller,
     /// The journal could not be written: nothing more is recorded, and the run ends.
     broken: bool,
 }
@@ -116,7 +119,7 @@ impl Hands {
             parts,
             open: HashMap::new(),
             counts: Counts::default(),
-            refused_keys: HashSet::new(),
+            teller: Teller::default(),
             broken: false,
         }
     }
@@ -126,44 +129,6 @@ impl Hands {
         if let Event::Spawned { attempt, pid } = event {
             self.parts.ipc.set_pid(*attempt, *pid);
         }
-    }
-
-    /// The keys as they are now.
-    pub fn ring(&self) -> &KeyRing {
-        &self.parts.ring
-    }
-
-    /// Takes over a ring that was read again. Its new secrets are redacted before anybody can be given one.
-    pub fn take_keys(&mut self, mut ring: KeyRing, changes: &[KeyChange]) -> Vec<Event> {
-        for change in changes {
-            // The same fault is read again every few seconds, and said once.
-            if let KeyChange::Refused(key, why) = change
-                && self.refused_keys.insert((*key, why.clone()))
-            {
-                log::warn!("key {}: {why}", ring.name(*key));
-            }
-        }
-        let told = ring.take_changes(changes, self.parts.speaker.keys.len());
-        if told.is_empty() {
-            return Vec::new();
-        }
-        // A secret that was replaced is still one, and a worker may still hold it.
-        for secret in ring.secrets() {
-            if !self.parts.secrets.contains(secret) {
-                self.parts.secrets.push(secret.clone());
-            }
-        }
-        let secrets = self.parts.secrets.iter().map(|secret| (secret.name(), secret.expose().as_bytes()));
-        if let Err(error) = self.parts.redactor.replace(secrets) {
-            log::warn!("the new keys are not used: {error}");
-            return Vec::new();
-        }
-        self.parts.speaker.keys = ring.specs().into_iter().map(|spec| spec.name).collect();
-        self.parts.ring = ring;
-        for spec in &told {
-            self.parts.console.coordinator(&format!("Key {} was read anew and is tried", spec.name));
-        }
-        told.into_iter().map(Event::KeyChanged).collect()
     }
 
     /// What a capture tells, as an event.
@@ -183,20 +148,22 @@ impl Hands {
     /// Carries out a turn: first all records, so that the journal knows of a thing before it happens.
     pub fn carry_out(&mut self, effects: Vec<Effect>, supervisor: &Supervisor) -> Done {
         let mut done = Done::default();
-        let mut records = Vec::new();
+        if !effects.is_empty() {
+            self.parts.window.touch();
+        }
+        let (mut records, mut notices) = (Vec::new(), Vec::new());
         let mut rest = Vec::with_capacity(effects.len());
         for effect in effects {
             match effect {
                 Effect::Record(record) => records.push(record),
-                Effect::Say(Saying::Pool { ref notice, now }) => {
-                    records.push(Record::Pool { message: self.parts.speaker.notice(notice, now) });
-                    rest.push(effect);
-                }
+                Effect::Say(Saying::Pool { notice, .. }) => notices.push(notice),
                 other => rest.push(other),
             }
         }
+        let lines = self.tell_pool(&mut records, &notices, supervisor);
         let any_record = !records.is_empty();
         self.record(records, supervisor, &mut done);
+        self.say_lines(&lines);
         for effect in rest {
             self.carry_out_one(effect, &mut done);
         }
@@ -210,7 +177,7 @@ impl Hands {
         match effect {
             Effect::Start { attempt, slot, keys } => {
                 if let Err(failed) = self.start(attempt, slot, &keys) {
-                    done.follow_ups.push(failed);
+                    done.follow_ups.extend(failed);
                 }
             }
             Effect::Ask { attempt, slot, connected, cause, grace } => {
@@ -243,9 +210,16 @@ impl Hands {
         }
     }
 
-    /// Starts an attempt: its token, its pipes, its process. The error is the event of the failure.
-    fn start(&mut self, attempt: AttemptId, slot: Slot, keys: &[KeyIndex]) -> Result<(), Event> {
-        let failed = |shortage: bool, why: String| Event::SpawnFailed { attempt, shortage, why };
+    /// Starts an attempt: its token, its pipes, its process. The error are the events of the failure.
+    fn start(&mut self, attempt: AttemptId, slot: Slot, keys: &[KeyIndex]) -> Result<(), Vec<Event>> {
+        let failed = |shortage: bool, why: String| vec![Event::SpawnFailed { attempt, shortage, why }];
+        // Where nothing can be written, the run has to end, and the item is none the worse for it.
+        let broken = |what: String| {
+            vec![
+                Event::Trouble { what: what.clone() },
+                Event::SpawnFailed { attempt, shortage: true, why: what },
+            ]
+        };
         let short =
             |error: io::Error| failed(is_shortage(&error), format!("cannot capture its output: {error}"));
         let job = self.parts.launcher.job(attempt);
@@ -254,12 +228,22 @@ impl Hands {
         let token = token.map_err(|error| failed(false, format!("cannot make its token: {error}")))?;
         let handed: Vec<_> = keys.iter().filter_map(|key| self.parts.ring.secret(*key)).collect();
         let spawn = self.parts.launcher.spawn(attempt, slot, &token, &handed);
-        let spawn = spawn.map_err(|why| failed(false, why))?;
+        let spawn = spawn.map_err(|error| match error {
+            LaunchError::Item(why) => failed(false, why),
+            LaunchError::State(what) => broken(what),
+        })?;
         let (stdout, stdout_writer) = output_pipe().map_err(short)?;
         let (stderr, stderr_writer) = output_pipe().map_err(short)?;
         let label = self.parts.launcher.label(attempt.item);
         let capture = self.parts.capture.start(attempt, label, stdout, stderr);
-        let capture = capture.map_err(short)?;
+        let capture = capture.map_err(|error| {
+            if !is_of_the_disk(&error) {
+                return short(error);
+            }
+            let label = self.parts.launcher.label(attempt.item);
+            let dir = self.parts.launcher.run_dir().display();
+            broken(format!("cannot open the log of {label} in {dir}: {error}"))
+        })?;
         // Only the job log asks for these.
         let (command, log_before) = match &self.parts.joblog {
             Some(_) => (
@@ -391,63 +375,6 @@ impl Hands {
         self.parts.console.progress_tick(&self.state(supervisor));
     }
 
-    /// The end of a run, after its last record: the wardens end, the books are closed, the summary is shown. Answers
-    /// with the exit code, which is another one if the books cannot be closed.
-    pub async fn finish(
-        self,
-        run: &RunDir,
-        code: u8,
-        pool: Option<PoolSnapshot>,
-        color: bool,
-        signals: &mut Signals,
-    ) -> u8 {
-        let Parts { slots, ipc, console, capture, redactor, mut journal, history, summary, .. } = self.parts;
-        slots.close();
-        drop((ipc, capture));
-        let mut closed = journal.sync();
-        let indexed = history.finish().and_then(|mut history| {
-            if let Some(pool) = pool {
-                pool_memory::keep(&mut history, Realm::Real, pool)?;
-            }
-            history.release_claims(run.id())
-        });
-        let mut redact = |line: &mut Vec<u8>| {
-            if let Cow::Owned(redacted) = redactor.redact(&String::from_utf8_lossy(line)) {
-                *line = redacted.into_bytes();
-            }
-        };
-        let audited = audit::consolidate(run, &mut redact).map(drop);
-        let kept = summary.write(run);
-        closed = closed.and(indexed).and(audited).and(kept);
-        console.end_progress();
-        let code = match closed {
-            Ok(()) => code,
-            Err(error) => {
-                console.coordinator(&format!("ERROR: {error}"));
-                exit::BROKEN
-            }
-        };
-        let mut table = Vec::new();
-        // Writing to memory cannot fail.
-        let _ = write_summary(&mut table, &summary, run.path(), color);
-        console.text(&String::from_utf8_lossy(&table));
-        // A terminal that stands still holds the last page up for as long as its user wants; a signal skips it.
-        loop {
-            tokio::select! {
-                () = console.finish() => break,
-                event = signals.next() => match event {
-                    Event::Signal(_) => console.skip_rest(),
-                    Event::Suspend => {
-                        let _ = own::stop_self();
-                    }
-                    _ => {}
-                }
-            }
-        }
-        diagnostics::to_stderr();
-        code
-    }
-
     fn state(&self, supervisor: &Supervisor) -> ProgressState {
         let counts = self.counts;
         let paused = supervisor.paused();
@@ -467,4 +394,11 @@ impl Hands {
 fn is_shortage(error: &io::Error) -> bool {
     use nix::libc::{EAGAIN, EMFILE, ENFILE, ENOMEM};
     error.raw_os_error().is_some_and(|code| [EAGAIN, EMFILE, ENFILE, ENOMEM].contains(&code))
+}
+
+/// Whether it is about where the log lies, not about this log.
+fn is_of_the_disk(error: &io::Error) -> bool {
+    use nix::libc::{EACCES, EDQUOT, EIO, ENOENT, ENOSPC, ENOTDIR, EROFS, ESTALE};
+    let known = [ENOSPC, EDQUOT, EROFS, ENOENT, ENOTDIR, EACCES, EIO, ESTALE];
+    error.raw_os_error().is_some_and(|code| known.contains(&code))
 }

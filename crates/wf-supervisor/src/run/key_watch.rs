@@ -1,8 +1,11 @@
-//! While workers wait for quota, key sources are read again every few seconds, so that an operator can help a waiting run;
-//! and once more, at once, when the pool is dead and the run would end.
+//! While workers wait for quota, key sources are read again every few seconds, so that an operator can help a waiting run.
+//! While a key is out of use until somebody acts, they are read, too, but only when something happens anyway; and once
+//! more, at once, when the pool is dead and the run would end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
@@ -17,8 +20,12 @@ const EVERY: Duration = Duration::from_secs(5);
 const COMMAND_TIME: Duration = Duration::from_secs(5);
 
 /// Reads the sources when it is time to. Idle, without any timer, while nobody waits.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct KeyWatch {
+    /// Held while a source's command runs.
+    births: Arc<Mutex<()>>,
+    /// When the last reading began.
+    last: Option<Instant>,
     due: Option<Instant>,
     /// A source may be a command that takes its time: it is read beside the loop.
     reading: Option<JoinHandle<(KeyRing, Vec<KeyChange>)>>,
@@ -37,6 +44,11 @@ enum Wanted {
 }
 
 impl KeyWatch {
+    /// Which reads nothing before [`follow`](KeyWatch::follow) says that it is time.
+    pub fn new(births: Arc<Mutex<()>>) -> KeyWatch {
+        KeyWatch { births, last: None, due: None, reading: None, wanted: Wanted::No }
+    }
+
     /// Asks for a reading now.
     pub fn read_now(&mut self) {
         self.wanted = Wanted::Next;
@@ -52,15 +64,17 @@ impl KeyWatch {
         is_it
     }
 
-    /// Whether somebody waits for quota now.
-    pub fn follow(&mut self, waiting: bool) {
-        if self.wanted != Wanted::No {
+    /// Something has happened: whether somebody waits for quota now, and whether a key is out of use until somebody acts.
+    pub fn follow(&mut self, waiting: bool, misses_a_key: bool) {
+        if self.wanted != Wanted::No || self.reading.is_some() {
             return;
         }
-        if !waiting {
-            self.due = None;
-        } else if self.reading.is_none() {
+        if waiting {
             self.due.get_or_insert_with(|| Instant::now() + EVERY);
+        } else if misses_a_key && self.last.is_none_or(|last| last.elapsed() >= EVERY) {
+            self.due = Some(Instant::now());
+        } else {
+            self.due = None;
         }
     }
 
@@ -89,9 +103,10 @@ impl KeyWatch {
                     if self.wanted == Wanted::Next {
                         self.wanted = Wanted::This;
                     }
-                    let mut ring = ring.clone();
+                    self.last = Some(Instant::now());
+                    let (mut ring, births) = (ring.clone(), Arc::clone(&self.births));
                     self.reading = Some(tokio::task::spawn_blocking(move || {
-                        let changes = ring.reload(&ProcessEnviron, COMMAND_TIME);
+                        let changes = ring.reload(&ProcessEnviron, COMMAND_TIME, &births);
                         (ring, changes)
                     }));
                 }

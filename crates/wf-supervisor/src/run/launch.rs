@@ -26,6 +26,15 @@ use crate::store::layout::StateDir;
 use crate::store::run_dir::RunDir;
 use crate::store::work::{Realm, Work as WorkId};
 
+/// Why an attempt's command cannot be made, in words for a person.
+#[derive(Debug)]
+pub enum LaunchError {
+    /// It is about this item, or about what it runs.
+    Item(String),
+    /// The state directory cannot be written: about the whole run.
+    State(String),
+}
+
 /// Makes the command of each attempt.
 #[derive(Debug)]
 pub struct Launcher {
@@ -141,6 +150,16 @@ impl Launcher {
         self.item(item).id.label(self.prefix).into()
     }
 
+    /// The item's id.
+    pub fn id(&self, item: ItemIndex) -> ItemId {
+        self.item(item).id.clone()
+    }
+
+    /// The run's directory.
+    pub fn run_dir(&self) -> &Path {
+        self.run.path()
+    }
+
     /// The position of an item.
     pub fn index(&self, id: &ItemId) -> Option<ItemIndex> {
         self.by_id.get(id).copied()
@@ -160,15 +179,15 @@ impl Launcher {
         placeholders::shown(&spawn.argv)
     }
 
-    /// What to execute for the attempt. The error says why nothing can be.
+    /// What to execute for the attempt.
     pub fn spawn(
         &mut self,
         attempt: AttemptId,
         slot: Slot,
         token: &Token,
         keys: &[&Secret],
-    ) -> Result<Spawn, String> {
-        self.set_stale_checkpoint_aside(attempt.item)?;
+    ) -> Result<Spawn, LaunchError> {
+        self.set_stale_checkpoint_aside(attempt.item).map_err(LaunchError::State)?;
         let item = &self.items[attempt.item.0 as usize];
         let argv = match &self.program {
             Program::Worker { .. } => vec![OsString::from("wf-worker")],
@@ -186,7 +205,7 @@ impl Launcher {
             Program::Command(_) => match &self.found {
                 // A file that has gone meanwhile is named by the failure to start it.
                 Some((name, path)) if *name == argv[0] => path.clone(),
-                _ => find_program(&argv[0], &self.search, &self.cwd)?,
+                _ => find_program(&argv[0], &self.search, &self.cwd).map_err(LaunchError::Item)?,
             },
         };
         if !matches!(&self.found, Some((name, _)) if *name == argv[0]) {
@@ -202,7 +221,7 @@ impl Launcher {
         set("WF_TOKEN", OsStr::new(token.expose()));
         set("WF_WORKFLOW_DB", self.checkpoint(attempt.item).as_os_str());
         if item.text_goes_to_file() {
-            set("WF_ITEM_TEXT_FILE", self.write_text(item)?.as_os_str());
+            set("WF_ITEM_TEXT_FILE", self.write_text(item).map_err(LaunchError::State)?.as_os_str());
         } else {
             set("WF_ITEM_TEXT", OsStr::new(item.text.as_deref().unwrap_or_default()));
         }

@@ -41,6 +41,7 @@ pub fn redact(records: &mut [Record], redactor: &Redactor) {
             | Record::LeaseReturned { .. }
             | Record::Asked { .. }
             | Record::Killed { .. }
+            | Record::KeyUsed { .. }
             | Record::Stopping { .. }
             | Record::RunEnded { .. } => {}
         }

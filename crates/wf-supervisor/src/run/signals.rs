@@ -3,6 +3,7 @@
 use nix::sys::signal::Signal;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use wf_core::{Event, StopSignal};
+use wf_warden::own;
 
 /// The signals a run listens to.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ impl Signals {
     pub fn listen() -> std::io::Result<Signals> {
         let raw = |s: Signal| signal(SignalKind::from_raw(s as i32));
         Ok(Signals {
-            hangup: if hangup_is_ignored() { None } else { Some(signal(SignalKind::hangup())?) },
+            hangup: if own::ignores_hangup() { None } else { Some(signal(SignalKind::hangup())?) },
             interrupt: signal(SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
             terminate: signal(SignalKind::terminate())?,
@@ -54,13 +55,4 @@ impl Signals {
             _ = self.resume.recv() => Event::Continue,
         }
     }
-}
-
-/// Whether whoever started us had SIGHUP ignored.
-fn hangup_is_ignored() -> bool {
-    std::fs::read_to_string("/proc/self/status").is_ok_and(|status| {
-        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-        mask.and_then(|m| u64::from_str_radix(m.trim(), 16).ok())
-            .is_some_and(|m| m & (1 << (Signal::SIGHUP as u64 - 1)) != 0)
-    })
 }

@@ -7,7 +7,9 @@ use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -19,8 +21,10 @@ use wf_warden::{Exit, Order, Outputs, Received, Report, Setup, Spawn, Swept, War
 const BURIAL: Duration = Duration::from_secs(10);
 /// The longest that the trees may take to stand still before the supervisor stops itself all the same.
 const FREEZE: Duration = Duration::from_secs(1);
-/// The longest that wardens may take to end once the run is over.
+/// The longest that wardens may take, all together, to end once the run is over.
 const FAREWELL: Duration = Duration::from_secs(10);
+/// How long to wait for one of them before looking whether somebody is in a hurry.
+const LOOK_AROUND: Duration = Duration::from_millis(100);
 
 /// All slots of a run.
 #[derive(Debug)]
@@ -40,8 +44,8 @@ struct House {
     events: mpsc::Sender<Event>,
     /// Process ids of the living wardens.
     living: RefCell<BTreeSet<i32>>,
-    /// A burial sweeps all children that are not living wardens, so no warden may start beside it.
-    burials: Mutex<()>,
+    /// A burial sweeps all children that are not living wardens, so no other child may be born or live beside it.
+    births: Arc<Mutex<()>>,
 }
 
 /// A slot and its warden.
@@ -77,14 +81,13 @@ impl Slots {
     /// Starts a warden in every slot.
     pub fn open(opening: Opening) -> io::Result<Slots> {
         let house = Rc::new(House {
-            // Also right when the file was replaced by an upgrade since we started.
-            exe: PathBuf::from("/proc/self/exe"),
+            exe: this_program()?,
             env: opening.env,
             soft_nofile: opening.soft_nofile,
             lock: opening.lock,
             events: opening.events,
             living: RefCell::default(),
-            burials: Mutex::new(()),
+            births: Arc::default(),
         });
         let mut slots = Slots { seats: Vec::new(), house };
         for n in 0..opening.count {
@@ -163,21 +166,67 @@ impl Slots {
         }
     }
 
-    /// Ends all wardens and whatever is still below them.
-    pub fn close(self) {
+    /// Held by whoever starts a child that is no warden, for as long as it lives.
+    pub fn births(&self) -> Arc<Mutex<()>> {
+        Arc::clone(&self.house.births)
+    }
+
+    /// Lets all wardens end, with whatever is still below them.
+    pub fn close(self) -> Leaving {
         // All sockets first, so that they end at the same time.
-        let pids: Vec<i32> =
-            self.seats.iter().filter_map(|seat| seat.warden.borrow_mut().take().map(Warden::close)).collect();
-        for pid in pids {
-            if let Err(error) = own::reap(pid, FAREWELL) {
-                log::warn!("warden {pid} does not end: {error}");
-            }
-        }
+        let pids = self.seats.iter().filter_map(|seat| seat.warden.borrow_mut().take().map(Warden::close));
+        Leaving(pids.collect())
     }
 
     fn seat(&self, slot: Slot) -> &Rc<Seat> {
         &self.seats[usize::from(slot.0)]
     }
+}
+
+/// Wardens that were let go, by process id: they end by themselves unless somebody stopped them.
+#[derive(Debug)]
+pub struct Leaving(Vec<i32>);
+
+impl Leaving {
+    /// Reaps them all. Those that have not ended in time, or when somebody is in a hurry, are killed, and what was below
+    /// them is swept. Blocks, within a bound; answers with what had to be done.
+    pub fn end(self, hurry: &AtomicBool) -> Vec<String> {
+        let deadline = Instant::now() + FAREWELL;
+        let mut late = Vec::new();
+        for pid in self.0 {
+            loop {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() || hurry.load(Ordering::Relaxed) {
+                    late.push(format!("warden {pid} did not end and was killed"));
+                    own::kill_child(pid);
+                    if let Err(error) = own::reap(pid, BURIAL) {
+                        late.push(format!("warden {pid} cannot be killed: {error}"));
+                    }
+                    break;
+                }
+                match own::reap(pid, left.min(LOOK_AROUND)) {
+                    Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
+                    Ok(_) => break,
+                    Err(error) => {
+                        late.push(format!("warden {pid} cannot be reaped: {error}"));
+                        break;
+                    }
+                }
+            }
+        }
+        if !late.is_empty()
+            && let Err(error) = own::sweep_orphans(&[], BURIAL)
+        {
+            late.push(format!("what was below them cannot be swept: {error}"));
+        }
+        late
+    }
+}
+
+/// The program that is running, to be started again as a warden.
+fn this_program() -> io::Result<PathBuf> {
+    // The link is right, too, when the file was replaced by an upgrade since we started.
+    if cfg!(target_os = "linux") { Ok(PathBuf::from("/proc/self/exe")) } else { std::env::current_exe() }
 }
 
 impl House {
@@ -203,7 +252,7 @@ impl House {
 
     /// Buries the seat's warden with its tree, starts another, and tells of the loss.
     async fn bury(self: &Rc<Self>, seat: &Rc<Seat>, warden: Warden, attempt: Option<AttemptId>) {
-        let _one_at_a_time = self.burials.lock().await;
+        let _alone = self.births.lock().await;
         self.living.borrow_mut().remove(&warden.pid());
         let spare: Vec<i32> = self.living.borrow().iter().copied().collect();
         let buried = tokio::task::spawn_blocking(move || warden.bury(&spare, BURIAL)).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
-use wf_core::credentials::Notice;
+use wf_core::credentials::{Dimension, Notice};
 use wf_core::{Outcome, RECORDS_PER_SECOND, Saying, StopCause, Time, words};
 
 /// A line for people: the coordinator's own, or one that carries an item's prefix.
@@ -121,6 +121,21 @@ impl Speaker {
     pub fn notice(&self, notice: &Notice, now: Time) -> String {
         let key = |index: wf_core::credentials::KeyIndex| self.key(index);
         match notice {
+            Notice::RateLimit {
+                key: index,
+                dimension: Some(Dimension::RequestsPerDay),
+                wait,
+                usable,
+                total,
+            } => {
+                format!(
+                    "The day's requests of {} are used up. Nothing is sent before {} (in {}). {usable} of {} usable.",
+                    key(*index),
+                    self.time_of_day(now + *wait),
+                    rounded(*wait),
+                    count(*total, "key"),
+                )
+            }
             Notice::RateLimit { key: index, dimension, wait, usable, total } => {
                 let which = dimension.map_or_else(String::new, |d| format!(" ({})", d.words()));
                 format!(
@@ -177,7 +192,8 @@ impl Speaker {
         self.keys.get(usize::from(index.0)).map_or("?", String::as_str)
     }
 
-    fn time_of_day(&self, at: Time) -> String {
+    /// A point of the run's time on the clock of the wall.
+    pub fn time_of_day(&self, at: Time) -> String {
         let since = SignedDuration::try_from(at.since_start()).unwrap_or(SignedDuration::MAX);
         match self.origin.checked_add(since) {
             Ok(at) => at.to_zoned(self.zone.clone()).strftime("%H:%M:%S").to_string(),
@@ -220,7 +236,7 @@ fn few(names: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wf_core::credentials::{Dimension, KeyIndex};
+    use wf_core::credentials::KeyIndex;
     use wf_core::{ItemIndex, Leftover, StopSignal};
 
     fn speaker() -> Speaker {

@@ -158,6 +158,7 @@ fn shortened(record: &Record) -> Record {
         }
         Record::Progress { node, .. } | Record::Checkpointed { node, .. } => cut(node),
         Record::Pool { message } => cut(message),
+        Record::KeyUsed { key, provider, group, .. } => [key, provider, group].into_iter().for_each(cut),
         Record::Asked { why, .. } | Record::Killed { why, .. } | Record::Stopping { why } => cut(why),
         Record::AttemptEnded { end, leftovers, .. } => {
             leftovers.truncate(SHORTENED_ENTRIES);

@@ -8,6 +8,7 @@ pub mod archive;
 pub mod atomic;
 
 pub mod audit;
+pub mod board;
 pub mod error;
 pub mod history;
 

@@ -168,6 +168,11 @@ impl RunDir {
         self.path.join("summary.json")
     }
 
+    /// How the key pool stands, while the run lives.
+    pub fn pool(&self) -> PathBuf {
+        self.path.join("pool.json")
+    }
+
     /// What the workflows of all items did, in order of time.
     pub fn audit(&self) -> PathBuf {
         self.path.join("audit.jsonl")

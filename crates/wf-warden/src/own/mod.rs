@@ -56,6 +56,17 @@ pub fn stop_self() -> io::Result<()> {
     raw::kill(crate::processes::this(), libc::SIGSTOP)
 }
 
+/// Kills a child of this process that is not reaped yet, which pins its number. One that has ended is fine.
+pub fn kill_child(pid: i32) {
+    // Nothing else can be wrong with a child.
+    let _ = raw::kill(pid, libc::SIGKILL);
+}
+
+/// Whether whoever started this process had SIGHUP ignored, as `nohup` does. To be called before a handler is installed.
+pub fn ignores_hangup() -> bool {
+    raw::is_ignored(libc::SIGHUP)
+}
+
 /// Waits for a child of this process to end, a warden that was closed or died, and reaps it. Blocks, `bound` at most;
 /// then the error is `TimedOut`. `NotFound` when there is no such child.
 pub fn reap(pid: i32, bound: Duration) -> io::Result<Exit> {

@@ -6,7 +6,7 @@ use std::{fs, io};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{CheckpointError, Identity, io_error, read};
+use super::{CheckpointError, Identity, io_error, is_blank, read};
 use crate::workflow::{Ending, Next};
 
 /// Where a kept checkpoint stands; see [`peek`].
@@ -51,6 +51,9 @@ pub fn peek(path: &Path) -> Result<Option<Peek>, CheckpointError> {
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(&copy, flags).map_err(|e| CheckpointError::from_sqlite(path, &e))?;
+    if is_blank(path, &db)? {
+        return Ok(None);
+    }
     let read = read(path, &db)?;
     Ok(read.standing.map(|(next, _)| Peek { identity: read.identity, next, input_sha256: read.input_sha256 }))
 }

@@ -107,6 +107,17 @@ fn two_workers_cannot_hold_one_checkpoint() {
 }
 
 #[test]
+fn what_a_worker_leaves_that_was_killed_while_making_it_is_no_checkpoint_yet() {
+    let (_dir, path) = in_dir();
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    Connection::open(&path).unwrap().execute_batch("PRAGMA journal_mode = WAL;").unwrap();
+    assert!(fs::metadata(&path).unwrap().len() > 0, "a header and nothing else");
+    assert_eq!(peek(&path).unwrap(), None);
+    let (_, standing) = Checkpoint::open(&path, &identity()).unwrap();
+    assert_eq!(standing, None);
+}
+
+#[test]
 fn files_that_are_no_checkpoint_are_refused_and_left_as_they_are() {
     let (_dir, path) = in_dir();
     fs::create_dir_all(path.parent().unwrap()).unwrap();

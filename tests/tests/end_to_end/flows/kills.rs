@@ -45,15 +45,6 @@ impl Chance {
     }
 }
 
-/// An event that can be seen from outside.
-#[derive(Clone, Copy, Debug)]
-enum Moment {
-    /// So many lines of standard output.
-    Lines(u64),
-    /// So many calls at the provider.
-    Calls(u64),
-}
-
 #[derive(Clone, Copy, Debug)]
 enum Victim {
     Supervisor(Signal),
@@ -98,21 +89,21 @@ fn calls(mock: &MockProvider) -> u64 {
     mock.counters()["total"]["calls"].as_u64().expect("the mock counts calls")
 }
 
-/// Runs the command until the moment comes or it ends by itself, and says whether something was killed then.
+/// Runs the command until the moment comes or it ends by itself, and says whether something was killed then. The moment
+/// is that of a line of output, or at the latest that of a call: those after it are not answered, so that even a test
+/// that is slow to look finds the run where it was to be.
 fn run_and_kill(p: &Project, mock: &MockProvider, command: &str, chance: &mut Chance) -> (bool, Finished) {
     let before = calls(mock);
-    let moment =
-        if chance.below(2) == 0 { Moment::Lines(chance.below(60)) } else { Moment::Calls(chance.below(20)) };
+    let (lines, most_calls) = (chance.below(60), chance.below(8));
     let victim = Victim::choose(chance);
+    mock.control(&format!("{{\"hold_after\": {most_calls}}}"));
     let mut run = p.start(command);
-    let has_come = |run: &Running| match moment {
-        Moment::Lines(count) => run.out().matches('\n').count() as u64 >= count,
-        Moment::Calls(count) => calls(mock) - before >= count,
-    };
     let came = wait_until("the moment, or the end", || {
-        if has_come(&run) { Some(true) } else { run.has_ended().then_some(false) }
+        let has_come = run.out().matches('\n').count() as u64 >= lines || calls(mock) - before > most_calls;
+        if has_come { Some(true) } else { run.has_ended().then_some(false) }
     });
     let killed = came && !run.has_ended() && victim.kill(&run, chance);
+    mock.control("{\"hold\": false}");
     (killed, run.wait())
 }
 
@@ -151,10 +142,11 @@ fn assert_nothing_left_over(p: &Project) {
     for path in files_below(p.dir()) {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let is_unfinished = name.contains("wf-tmp") || name.starts_with(".tmp");
-        let is_lock_of_git = name.ends_with(".lock") && path.components().any(|c| c.as_os_str() == ".git");
+        let is_lock = path.extension().is_some_and(|ending| ending == "lock");
+        let is_lock_of_git = is_lock && path.components().any(|c| c.as_os_str() == ".git");
         assert!(!is_unfinished && !is_lock_of_git, "left over: {}", path.display());
     }
-    for (name, _) in contents(&p.path(".wf/checkpoints")) {
+    for name in contents(&p.path(".wf/checkpoints")).keys() {
         let of_open_item = ITEMS
             .iter()
             .enumerate()

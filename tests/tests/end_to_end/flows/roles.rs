@@ -1,5 +1,7 @@
 //! Drafter and reviewer at different providers: each has its own address, keys, pool and limits.
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 use wf_tests::Project;
 use wf_tests::mock::MockProvider;
@@ -27,7 +29,9 @@ impl Provider {
         let mut toml = format!("[providers.{name}]\nbase_url = \"{}\"\n", self.mock.base_url);
         for (key, secret, group) in &self.mock.keys {
             let secret = p.key_file(secret);
-            toml += &format!(
+            // Writing to memory cannot fail.
+            let _ = write!(
+                toml,
                 "[[keys]]\nname = \"{key}\"\nprovider = \"{name}\"\nquota_group = \"{group}\"\nsecret = {secret}\n{more}"
             );
         }

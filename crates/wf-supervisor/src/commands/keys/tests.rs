@@ -42,9 +42,10 @@ fn shown(toml: &str, check: Option<Ask<'_>>, json: bool) -> (u8, String) {
         state: Some("limited".to_owned()),
         until: Some("2026-11-21T05:16:10Z".parse().unwrap()),
     };
-    let standings = BTreeMap::from([("gemini-a".to_owned(), limited)]);
+    let remembered = BTreeMap::from([("gemini-a".to_owned(), limited)]);
+    let standings = Standings { remembered, live: None };
     let mut out = Vec::new();
-    let code = keys(&config, &environ, &standings, check, json, &mut out).unwrap();
+    let code = keys(&config, &environ, &standings, check, json, &TimeZone::UTC, &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
     assert!(!text.contains("-secret"), "{text}");
     (code, text)
@@ -134,7 +135,9 @@ fn checks() {
     ");
     let environ = FixedEnviron::default();
     let empty = configuration("", &environ).unwrap();
-    let error = keys(&empty, &environ, &BTreeMap::new(), Some(&ask), false, &mut Vec::new()).unwrap_err();
+    let error =
+        keys(&empty, &environ, &Standings::default(), Some(&ask), false, &TimeZone::UTC, &mut Vec::new())
+            .unwrap_err();
     assert_eq!(error.code(), 2);
 }
 

@@ -189,6 +189,7 @@ fn item_of(record: &Record) -> Option<&ItemId> {
         | Record::ItemEnded { item, .. } => Some(item),
         Record::RunStarted { .. }
         | Record::Pool { .. }
+        | Record::KeyUsed { .. }
         | Record::Stopping { .. }
         | Record::RunEnded { .. } => None,
     }
@@ -252,6 +253,7 @@ fn words(record: &Record) -> String {
         }
         Record::RunStarted { .. }
         | Record::Pool { .. }
+        | Record::KeyUsed { .. }
         | Record::Stopping { .. }
         | Record::RunEnded { .. } => String::new(),
     }

@@ -27,6 +27,7 @@ use super::layout::StateDir;
 use super::lock::HeldLock;
 use super::run_dir::RunId;
 
+pub use pool::PoolState;
 pub use writer::HistoryWriter;
 
 /// How long one process waits for another that is writing.

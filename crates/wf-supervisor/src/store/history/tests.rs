@@ -326,8 +326,8 @@ fn looking_sees_what_a_killed_run_left_and_changes_nothing() {
     let mut open = History::open(&state).unwrap();
     open.set_pool_state("gemini-a", &serde_json::json!({"until": 5})).unwrap();
     let seen = History::peek(&state).unwrap();
-    assert_eq!(seen.pool_state("gemini-a").unwrap(), Some(serde_json::json!({"until": 5})));
-    assert_eq!(seen.pool_state("gemini-b").unwrap(), None);
+    assert_eq!(seen.pool_state("gemini-a").unwrap(), super::PoolState::Kept(serde_json::json!({"until": 5})));
+    assert_eq!(seen.pool_state("gemini-b").unwrap(), super::PoolState::Absent);
 }
 
 #[test]

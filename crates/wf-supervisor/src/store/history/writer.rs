@@ -45,11 +45,25 @@ struct Inbox {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    entries: Vec<Entry>,
+    batch: Batch,
     /// Something did not fit: there is a gap in what comes, and the journal has none.
     is_behind: bool,
     /// Nothing more will come.
     is_closed: bool,
+}
+
+/// What is done in one go.
+#[derive(Debug, Default)]
+struct Batch {
+    entries: Vec<Entry>,
+    /// The pool's state and its name, the latest only.
+    pool: Option<(&'static str, serde_json::Value)>,
+}
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.pool.is_none()
+    }
 }
 
 impl Inbox {
@@ -63,16 +77,25 @@ impl Inbox {
         if waiting.is_behind {
             return;
         }
-        let before = waiting.entries.len();
-        waiting.entries.extend(entries);
-        let after = waiting.entries.len();
+        let was_empty = waiting.batch.is_empty();
+        let before = waiting.batch.entries.len();
+        waiting.batch.entries.extend(entries);
+        let after = waiting.batch.entries.len();
         if after > QUEUE {
             waiting.is_behind = true;
-            waiting.entries = Vec::new();
+            waiting.batch.entries = Vec::new();
         }
-        if (before == 0 && after > 0) || (before < BATCH && after >= BATCH) {
+        if (was_empty && after > 0) || (before < BATCH && after >= BATCH) {
             self.news.notify_one();
         }
+    }
+
+    fn keep_pool(&self, name: &'static str, value: serde_json::Value) {
+        let mut waiting = self.lock();
+        if waiting.batch.is_empty() {
+            self.news.notify_one();
+        }
+        waiting.batch.pool = Some((name, value));
     }
 
     fn close(&self) {
@@ -81,17 +104,17 @@ impl Inbox {
     }
 
     /// What has come by `due`, or earlier when it is much or the last; `None` when nothing more will come.
-    fn take(&self, due: Option<Instant>) -> Option<Vec<Entry>> {
-        let is_idle = |waiting: &mut Waiting| waiting.entries.is_empty() && !waiting.is_closed;
+    fn take(&self, due: Option<Instant>) -> Option<Batch> {
+        let is_idle = |waiting: &mut Waiting| waiting.batch.is_empty() && !waiting.is_closed;
         let mut waiting = self.news.wait_while(self.lock(), is_idle).unwrap_or_else(PoisonError::into_inner);
         if let Some(due) = due {
-            let is_little = |waiting: &mut Waiting| waiting.entries.len() < BATCH && !waiting.is_closed;
+            let is_little = |waiting: &mut Waiting| waiting.batch.entries.len() < BATCH && !waiting.is_closed;
             let left = due.saturating_duration_since(Instant::now());
             let waited = self.news.wait_timeout_while(waiting, left, is_little);
             waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        let entries = std::mem::take(&mut waiting.entries);
-        (!entries.is_empty() || !waiting.is_closed).then_some(entries)
+        let batch = std::mem::take(&mut waiting.batch);
+        (!batch.is_empty() || !waiting.is_closed).then_some(batch)
     }
 }
 
@@ -127,6 +150,11 @@ impl HistoryWriter {
         self.inbox.put(concern.map(|record| Entry { at, record: record.clone() }));
     }
 
+    /// Keeps the pool's state under `name`, and never waits: of several that come before the thread writes, the latest.
+    pub fn keep_pool(&self, name: &'static str, value: serde_json::Value) {
+        self.inbox.keep_pool(name, value);
+    }
+
     /// Whether the thread missed something and will read the journal at the end.
     #[cfg(test)]
     pub fn is_behind(&self) -> bool {
@@ -156,8 +184,11 @@ impl Work {
     fn go_on(&mut self) -> Result<(), StoreError> {
         let mut due = None;
         while let Some(batch) = self.inbox.take(due) {
-            if !batch.is_empty() {
-                self.write(&batch)?;
+            if let Some((name, value)) = &batch.pool {
+                self.history.set_pool_state(name, value)?;
+            }
+            if !batch.entries.is_empty() {
+                self.write(&batch.entries)?;
             }
             due = Some(Instant::now() + INTERVAL);
         }
@@ -204,10 +235,10 @@ mod tests {
     fn the_first_is_taken_at_once_and_the_end_is_told() {
         let inbox = Inbox::default();
         put(&inbox, 1);
-        assert_eq!(inbox.take(None).map(|entries| entries.len()), Some(1));
+        assert_eq!(inbox.take(None).map(|batch| batch.entries.len()), Some(1));
         put(&inbox, 2);
         inbox.close();
-        assert_eq!(inbox.take(Some(in_an_hour())).map(|entries| entries.len()), Some(2));
+        assert_eq!(inbox.take(Some(in_an_hour())).map(|batch| batch.entries.len()), Some(2));
         assert!(inbox.take(None).is_none());
     }
 
@@ -221,8 +252,21 @@ mod tests {
                 // So that it waits already when the last one comes, most of the time.
                 std::thread::yield_now();
             }
-            assert!(taken.join().unwrap().is_some_and(|entries| entries.len() >= BATCH));
+            assert!(taken.join().unwrap().is_some_and(|batch| batch.entries.len() >= BATCH));
         });
+    }
+
+    #[test]
+    fn of_the_pools_states_the_latest_is_kept_with_or_without_records() {
+        let inbox = Inbox::default();
+        inbox.keep_pool("real", 1.into());
+        inbox.keep_pool("real", 2.into());
+        let batch = inbox.take(None).unwrap();
+        assert_eq!((batch.pool, batch.entries.len()), (Some(("real", 2.into())), 0));
+        put(&inbox, 1);
+        inbox.keep_pool("real", 3.into());
+        let batch = inbox.take(None).unwrap();
+        assert_eq!((batch.pool, batch.entries.len()), (Some(("real", 3.into())), 1));
     }
 
     #[test]

@@ -9,7 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use wf_core::{Counts, ItemId, Outcome, OutputRef, PlanAction};
 
 use super::super::run_dir::log_name;
-use super::{ItemSummary, RunState, RunSummary, Totals};
+use super::{ItemSummary, KeySummary, RunState, RunSummary, Totals};
+use crate::store::board::PoolBoard;
 
 /// The fields of a run in JSON; `Items` is what differs between writing and reading.
 #[derive(Serialize, Deserialize)]
@@ -38,6 +39,11 @@ struct RunJson<Text, Items> {
     overhead_us: u64,
     #[serde(default)]
     overhead_percent: f64,
+    #[serde(default)]
+    keys: Vec<KeySummary>,
+    /// Of a run that lives: how its pool stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pool: Option<Box<PoolBoard>>,
     items: Items,
 }
 
@@ -140,6 +146,8 @@ impl<Items> RunJson<String, Items> {
             totals: self.totals,
             waited_ms: self.waited_ms,
             overhead_us: self.overhead_us,
+            keys: self.keys,
+            pool: self.pool,
             last: self.ended.unwrap_or(self.started),
             ..RunSummary::default()
         };
@@ -169,6 +177,8 @@ impl Serialize for RunSummary {
             waited_ms: self.waited_ms,
             overhead_us: self.overhead_us,
             overhead_percent: self.overhead_percent(),
+            keys: self.keys.clone(),
+            pool: self.pool.clone(),
             items: ItemsJson(self),
         };
         json.serialize(serializer)
@@ -186,7 +196,9 @@ impl<'de> Deserialize<'de> for RunSummary {
                 plan: item.plan,
                 node: item.node,
                 attempts: item.attempts,
-                is_running: item.outcome.is_none() && item.state.as_deref() == Some("running"),
+                is_running: item.outcome.is_none()
+                    && matches!(item.state.as_deref(), Some("running" | "paused")),
+                is_paused: item.state.as_deref() == Some("paused"),
                 wall_ms: item.wall_ms,
                 waited_ms: item.waited_ms,
                 calls: item.calls,

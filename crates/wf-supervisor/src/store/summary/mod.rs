@@ -1,6 +1,7 @@
 //! What became of a run, folded from its journal: the numbers behind the table, `summary.json`, `list` and `show`.
 
 mod json;
+mod keys;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -15,10 +16,12 @@ use wf_core::{Counts, ItemId, Outcome, OutputRef, PlanAction, Record};
 
 use super::StoreError;
 use super::atomic::write_atomic;
+use super::board::PoolBoard;
 use super::journal_reader::{Flaws, JournalReader};
 use super::run_dir::RunDir;
 use super::work::{Realm, Work};
 
+pub use keys::KeySummary;
 pub use table::{open_and_ended, write_summary};
 
 /// Where a run stands.
@@ -80,6 +83,8 @@ pub struct ItemSummary {
     pub attempts: u32,
     /// Whether one of them is running.
     pub is_running: bool,
+    /// Whether that one waits for quota; known of a run that lives.
+    pub is_paused: bool,
     /// Sum of its attempts' time.
     pub wall_ms: u64,
     /// Of that, time spent waiting for quota.
@@ -137,6 +142,10 @@ pub struct RunSummary {
     pub overhead_us: u64,
     /// Whether the run was asked to stop, and why (the first reason).
     pub stopping: Option<String>,
+    /// Every key that was used or that the run's end tells of.
+    pub keys: Vec<KeySummary>,
+    /// How the pool stands, of a run that lives; for those who show it.
+    pub pool: Option<Box<PoolBoard>>,
     last: Timestamp,
     index: HashMap<ItemId, u32>,
 }
@@ -173,11 +182,21 @@ impl RunSummary {
                 item.waited_ms = item.waited_ms.saturating_add(*waited_ms);
                 self.waited_ms = self.waited_ms.saturating_add(*waited_ms);
             }
-            Record::LeaseReturned { item, outcome, tokens_in, tokens_out, .. } => {
+            Record::LeaseReturned { item, key, outcome, tokens_in, tokens_out, .. } => {
+                // What was given back without a call cost nothing.
+                let is_sent = outcome != "abandoned";
+                if is_sent {
+                    let key = self.key(key);
+                    key.calls += 1;
+                    key.refusals +=
+                        u64::from(matches!(outcome.as_str(), "limited" | "key-refused" | "billing"));
+                    key.tokens_in = key.tokens_in.saturating_add(*tokens_in);
+                    key.tokens_out = key.tokens_out.saturating_add(*tokens_out);
+                }
                 let before = self.item(item).calls_and_tokens();
                 let item = self.item(item);
-                item.calls = item.calls.saturating_add(1);
-                item.retries = item.retries.saturating_add(u32::from(outcome != "ok"));
+                item.calls = item.calls.saturating_add(u32::from(is_sent));
+                item.retries = item.retries.saturating_add(u32::from(is_sent && outcome != "ok"));
                 item.tokens_in = item.tokens_in.saturating_add(*tokens_in);
                 item.tokens_out = item.tokens_out.saturating_add(*tokens_out);
                 let after = item.calls_and_tokens();
@@ -201,6 +220,12 @@ impl RunSummary {
                 summary.output = output.clone().map(Box::new);
                 let after = summary.calls_and_tokens();
                 self.totals.replace(before, after);
+            }
+            Record::KeyUsed { key, provider, group, limited_ms, share } => {
+                let key = self.key(key);
+                key.provider.clone_from(provider);
+                key.group.clone_from(group);
+                (key.limited_ms, key.share) = (Some(*limited_ms), *share);
             }
             Record::Stopping { why } => {
                 self.stopping.get_or_insert_with(|| why.clone());
@@ -356,6 +381,7 @@ impl ItemSummary {
             node: None,
             attempts: 0,
             is_running: false,
+            is_paused: false,
             wall_ms: 0,
             waited_ms: 0,
             calls: 0,
@@ -371,6 +397,7 @@ impl ItemSummary {
     pub fn word(&self) -> &'static str {
         match self.outcome {
             Some(outcome) => outcome.word(),
+            None if self.is_running && self.is_paused => "paused",
             None if self.is_running => "running",
             None if self.attempts > 0 => "to-retry",
             None => "queued",

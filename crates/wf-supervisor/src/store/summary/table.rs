@@ -7,6 +7,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use jiff::tz::TimeZone;
 use wf_core::{Counts, Outcome};
 
 use super::super::text::{counted, duration_ms, grouped, one_line};
@@ -27,16 +28,64 @@ pub fn write_summary(
     summary: &RunSummary,
     run_dir: &Path,
     color: bool,
+    zone: &TimeZone,
 ) -> io::Result<()> {
-    write_items(out, summary, color)?;
+    write_items(out, summary, color, zone)?;
     if !summary.items.is_empty() {
+        writeln!(out)?;
+    }
+    if !summary.keys.is_empty() {
+        write_key_use(out, summary)?;
         writeln!(out)?;
     }
     write_sums(out, summary)?;
     writeln!(out, "journal and logs in {}", run_dir.display())
 }
 
-fn write_items(out: &mut dyn Write, summary: &RunSummary, color: bool) -> io::Result<()> {
+/// Each key's calls, tokens, refusals, and what the run made of its quota.
+fn write_key_use(out: &mut dyn Write, summary: &RunSummary) -> io::Result<()> {
+    let header = ["key", "group", "calls", "tokens in", "tokens out", "refused", "limited", "of quota"];
+    let mut lines = vec![header.map(str::to_owned)];
+    for key in &summary.keys {
+        let group = if key.group.is_empty() || key.group == key.name { "-" } else { &key.group };
+        lines.push([
+            key.name.clone(),
+            group.to_owned(),
+            grouped(key.calls),
+            grouped(key.tokens_in),
+            grouped(key.tokens_out),
+            grouped(key.refusals),
+            key.limited_ms.map_or_else(|| "?".to_owned(), duration_ms),
+            key.share.map_or_else(|| "-".to_owned(), |share| format!("{}.{} %", share / 10, share % 10)),
+        ]);
+    }
+    let mut widths = [0; 8];
+    for line in &lines {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    for line in &lines {
+        // Names to the left, figures to the right.
+        let cells = line.iter().zip(widths).enumerate().map(|(column, (cell, width))| match column {
+            0 | 1 => format!("{cell:width$}"),
+            _ => format!("{cell:>width$}"),
+        });
+        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  "))?;
+    }
+    Ok(())
+}
+
+/// `rate-limited until 05:16:10`, of an item whose worker waits.
+fn paused_words(summary: &RunSummary, item: &ItemSummary, zone: &TimeZone) -> Option<String> {
+    let board = summary.pool.as_ref().filter(|_| item.is_paused)?;
+    let paused = board.paused.iter().find(|paused| paused.item == item.id)?;
+    let until =
+        paused.until.map(|until| until.to_zoned(zone.clone()).strftime(" until %H:%M:%S").to_string());
+    Some(format!("{}{}", paused.reason, until.unwrap_or_default()))
+}
+
+fn write_items(out: &mut dyn Write, summary: &RunSummary, color: bool, zone: &TimeZone) -> io::Result<()> {
     let items = &summary.items;
     if items.is_empty() {
         return Ok(());
@@ -69,8 +118,12 @@ fn write_items(out: &mut dyn Write, summary: &RunSummary, color: bool) -> io::Re
         } else {
             write!(out, "{:>7}  {:>5}  {:>token_width$}  {:>7}  ", "-", "-", "-", "-")?;
         }
-        let detail =
-            if item.detail.is_empty() { item.node.as_deref().unwrap_or_default() } else { &item.detail };
+        let pause = paused_words(summary, item, zone);
+        let detail = match &pause {
+            Some(pause) => pause,
+            None if item.detail.is_empty() => item.node.as_deref().unwrap_or_default(),
+            None => &item.detail,
+        };
         if detail.is_empty() {
             writeln!(out, "{log}")
         } else {
@@ -122,7 +175,9 @@ pub fn open_and_ended(summary: &RunSummary) -> String {
     if summary.counts.total() > 0 {
         parts.push(counts_words(&summary.counts));
     }
-    for (word, words) in [("running", "running"), ("to-retry", "to retry"), ("queued", "queued")] {
+    for (word, words) in
+        [("running", "running"), ("paused", "paused"), ("to-retry", "to retry"), ("queued", "queued")]
+    {
         let number = summary.items.iter().filter(|item| item.word() == word).count();
         if number > 0 {
             parts.push(format!("{} {words}", grouped(number as u64)));
@@ -174,7 +229,7 @@ mod tests {
 
     fn table(summary: &RunSummary, color: bool) -> String {
         let mut out = Vec::new();
-        write_summary(&mut out, summary, Path::new(".wf/runs/latest"), color).unwrap();
+        write_summary(&mut out, summary, Path::new(".wf/runs/latest"), color, &TimeZone::UTC).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -224,6 +279,9 @@ mod tests {
         LLD-2            failed             2.5s      2      2,400        1  LLD-2.log            exit code 1
         LLD-a-long-name  skipped               -      -          -        -  -                    done in run 7f3a
         LLD-44           needs-revision    1h02m      2  1,234,967        1  LLD-44.log           a person must decide: which  [31mcolour?
+
+        key       group  calls  tokens in  tokens out  refused  limited  of quota
+        gemini-a  -          4      4,000         800        2        ?         -
 
         4 items: 1 approved, 1 skipped, 1 needs revision, 1 failed, in 3.0s with 3 workers
         6 calls (3 repeated), 1,238,567 tokens in, 1,200 out

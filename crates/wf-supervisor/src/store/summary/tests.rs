@@ -43,6 +43,44 @@ fn a_finished_run_has_its_sums() {
 }
 
 #[test]
+fn keys_have_their_calls_and_what_the_runs_end_tells_of_them() {
+    let mut entries = sample_run(RUN, 3);
+    let killed = fold(&entries[..entries.len() - 1]);
+    assert_eq!((killed.keys[0].calls, killed.keys[0].limited_ms), (6, None));
+    let used = Record::KeyUsed {
+        key: "gemini-a".into(),
+        provider: "gemini".into(),
+        group: "project-1".into(),
+        limited_ms: 56_000,
+        share: Some(410),
+    };
+    let last = entries.len() - 1;
+    entries.insert(last, Entry { at: at(1), record: used });
+    let summary = fold(&entries);
+    let expected = KeySummary {
+        name: "gemini-a".into(),
+        provider: "gemini".into(),
+        group: "project-1".into(),
+        calls: 6,
+        refusals: 3,
+        tokens_in: 6000,
+        tokens_out: 1200,
+        limited_ms: Some(56_000),
+        share: Some(410),
+    };
+    assert_eq!(summary.keys, [expected]);
+    let mut table = Vec::new();
+    write_summary(&mut table, &summary, std::path::Path::new("x"), false, &jiff::tz::TimeZone::UTC).unwrap();
+    let table = String::from_utf8(table).unwrap();
+    insta::assert_snapshot!(table.lines().skip(5).take(2).collect::<Vec<_>>().join("\n"), @r"
+    key       group      calls  tokens in  tokens out  refused  limited  of quota
+    gemini-a  project-1      6      6,000       1,200        3    56.0s    41.0 %
+    ");
+    let sums = (summary.totals.calls, summary.totals.tokens_in, summary.totals.tokens_out);
+    assert_eq!(sums, (6, 6000, 1200), "keys and items agree");
+}
+
+#[test]
 fn an_item_that_runs_shows_what_is_known_so_far() {
     let entries = [
         started(RUN, 2),
@@ -103,10 +141,17 @@ fn a_journal_without_its_first_line_is_said_so() {
 
 fn steps() -> impl Strategy<Value = Vec<Entry>> {
     let outcomes = [Outcome::Approved, Outcome::TimedOut, Outcome::Skipped, Outcome::Interrupted];
-    let step = (1..5_u8, 0..6_u8, proptest::sample::select(outcomes.to_vec()), 0..10_000_i64);
+    let step = (1..5_u8, 0..7_u8, proptest::sample::select(outcomes.to_vec()), 0..10_000_i64);
     let step = step.prop_map(|(item, kind, outcome, ms)| {
         let item = item.to_string();
         let record = match kind {
+            6 => Record::KeyUsed {
+                key: "gemini-b".into(),
+                provider: "gemini".into(),
+                group: "g\n".into(),
+                limited_ms: 7,
+                share: None,
+            },
             0 => planned(&item, PlanAction::Resume),
             1 => attempt(&item, 2),
             2 => returned(&item, 1, 1, "transient"),

@@ -225,14 +225,13 @@ fn the_same_objections_twice_in_a_row_end_it() {
 
 #[test]
 fn what_blocks_counts_for_stagnation_whatever_is_found_beside_it() {
-    let mut stage = Stage::new(|asked| match asked.node.as_str() {
-        "N1_draft" => says(DESIGN),
-        _ => {
-            let high: String =
-                (0..4).map(|n| format!("- [ ] **New:** {n} of review {}\n", asked.iteration)).collect();
-            let same = review("REVISE", &["the same"]);
-            says(same.replacen("No issues found\n", &high, 1))
+    let mut stage = Stage::new(|asked| {
+        if asked.node == "N1_draft" {
+            return says(DESIGN);
         }
+        let high =
+            [0, 1, 2, 3].map(|n| format!("- [ ] **New:** {n} of review {}\n", asked.iteration)).concat();
+        says(review("REVISE", &["the same"]).replacen("No issues found\n", &high, 1))
     });
     stage.job.max_iterations = 9;
     assert!(detail(&stage.run(), JobVerdict::NeedsRevision).starts_with("stagnated: two reviews in a row"));

@@ -87,7 +87,8 @@ pub fn assert_tidy(stage: &Stage) {
     while let Some(dir) = dirs.pop() {
         for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
             let name = entry.file_name().into_string().unwrap();
-            assert!([".lock", ".wf-tmp", "locked"].iter().all(|end| !name.ends_with(end)), "{entry:?}");
+            let is_lock = name == "locked" || entry.path().extension().is_some_and(|e| e == "lock");
+            assert!(!is_lock && !name.ends_with(".wf-tmp"), "{entry:?}");
             if entry.file_type().unwrap().is_dir() {
                 dirs.push(entry.path());
             }
