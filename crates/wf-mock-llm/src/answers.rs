@@ -2,10 +2,10 @@
 
 use crate::config::MockConfig;
 use crate::context::Context;
-use crate::documents::{self, Asked};
+use crate::documents::{self, Asked, HUGE_BYTES};
 use crate::draw;
 use crate::script::Script;
-use crate::wire::Call;
+use crate::wire::{Answer, Call};
 
 /// Writes the reply. `earlier` is how many replies this node has had in this iteration: a reviewer who is asked again
 /// for the verdict may answer differently.
@@ -39,6 +39,28 @@ pub fn write(config: &MockConfig, context: Option<&Context>, call: &Call, earlie
     }
 }
 
+/// Counts tokens, four bytes each, and ends the text at the request's bound.
+pub fn bounded(mut text: String, call: &Call) -> Answer {
+    let tokens = |bytes: usize| (bytes as u64).div_ceil(4);
+    // A server that sends twenty megabytes minds no bound.
+    let minds = |_: &u64| text.len() < HUGE_BYTES;
+    let bound = call.max_output_tokens.filter(minds).unwrap_or(u64::MAX);
+    let truncated = tokens(text.len()) > bound;
+    if truncated {
+        let mut end = usize::try_from(bound.saturating_mul(4)).unwrap_or(text.len()).min(text.len());
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+    }
+    Answer {
+        tokens_in: tokens(call.system.len() + call.prompt.len()),
+        tokens_out: tokens(text.len()),
+        text,
+        truncated,
+    }
+}
+
 /// The plan wins over the document, the document over chance.
 fn script(config: &MockConfig, context: &Context, call: &Call) -> Script {
     let planned = config.plan.get(&context.item).copied();
@@ -50,7 +72,7 @@ fn script(config: &MockConfig, context: &Context, call: &Call) -> Script {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Dialect;
+    use crate::wire::{Dialect, Form};
 
     fn call(system: &str, prompt: &str) -> Call {
         Call {
@@ -59,6 +81,7 @@ mod tests {
             system: system.into(),
             prompt: prompt.into(),
             max_output_tokens: None,
+            form: Form::Whole,
         }
     }
 

@@ -19,8 +19,8 @@ Examples:
   wf-mock-llm --keys 12 --groups 4 --group-rpm 60 --window fixed --time-scale 60
   wf-mock-llm --plan 42=never --plan 43=approve@3 --revoke mock-b
 
-Paths: POST /v1beta/models/MODEL:generateContent, /v1/messages, /v1/chat/completions;
-       GET /__mock/counters; POST /__mock/control";
+Paths: POST /v1beta/models/MODEL:generateContent, :streamGenerateContent, /v1/messages, /v1/chat/completions;
+       GET /v1beta/models, /v1/models; GET /__mock/counters; POST /__mock/control (docs/mock.md)";
 
 /// A mock GenAI server for development and benchmarks: Gemini, Anthropic and OpenAI dialects on one loopback port.
 ///
@@ -88,6 +88,9 @@ struct Args {
     /// Refuse this group for lack of credit (repeatable)
     #[arg(long, value_name = "GROUP")]
     no_credit: Vec<String>,
+    /// Give this group no quota for this model: a limit of zero (repeatable)
+    #[arg(long, value_name = "GROUP=MODEL", value_parser = group_and_model)]
+    no_quota: Vec<(String, String)>,
     /// Begin with this group's day used up (repeatable)
     #[arg(long, value_name = "GROUP")]
     exhaust_day: Vec<String>,
@@ -106,6 +109,11 @@ fn key(text: &str) -> Result<MockKey, String> {
         (Some(name), Some(secret), Some(group)) => Ok(MockKey { name, secret, group }),
         _ => Err("write NAME,SECRET,GROUP".to_owned()),
     }
+}
+
+fn group_and_model(text: &str) -> Result<(String, String), String> {
+    let (group, model) = text.split_once('=').ok_or("write GROUP=MODEL")?;
+    Ok((group.to_owned(), model.to_owned()))
 }
 
 fn planned(text: &str) -> Result<(String, Script), String> {
@@ -143,6 +151,9 @@ impl Args {
         config.revoked.extend(self.revoke);
         config.no_credit.extend(self.no_credit);
         config.day_exhausted.extend(self.exhaust_day);
+        for (group, model) in self.no_quota {
+            config.no_quota.entry(group).or_default().insert(model);
+        }
         if let Some(dir) = &self.fixtures {
             config.fixtures = Fixtures::load(dir).context("the fixtures cannot be read")?;
         }

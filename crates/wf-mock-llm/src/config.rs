@@ -38,6 +38,8 @@ pub struct MockConfig {
     pub revoked: BTreeSet<String>,
     /// Quota groups that cannot pay.
     pub no_credit: BTreeSet<String>,
+    /// Models that a quota group has no quota for, by group.
+    pub no_quota: BTreeMap<String, BTreeSet<String>>,
     /// Quota groups whose requests of the day are used up.
     pub day_exhausted: BTreeSet<String>,
     /// How much faster than the wall the server's clock goes: at 60 a minute is a second. Latencies, limits and the
@@ -120,6 +122,7 @@ impl Default for MockConfig {
             faults: Faults::default(),
             revoked: BTreeSet::new(),
             no_credit: BTreeSet::new(),
+            no_quota: BTreeMap::new(),
             day_exhausted: BTreeSet::new(),
             time_scale: 1.0,
             plan: BTreeMap::new(),

@@ -24,6 +24,8 @@ pub struct Control {
     pub restore: Vec<String>,
     /// Groups that cannot pay (`true`) or can again (`false`).
     pub no_credit: BTreeMap<String, bool>,
+    /// Models that groups have no quota for from now on, in the place of those named before.
+    pub no_quota: BTreeMap<String, std::collections::BTreeSet<String>>,
     /// Groups whose day is used up (`true`) or fresh (`false`).
     pub exhaust_day: BTreeMap<String, bool>,
     /// Whether everything is refused as overloaded.
@@ -33,7 +35,7 @@ pub struct Control {
     /// The shares of faults.
     pub faults: Option<Faults>,
     /// Faults for the next calls, in order, before chance is asked: `none`, `limited`, `overloaded`, `failed`, `cut`,
-    /// `dropped`, `slow`, `key-refused`, `no-credit`.
+    /// `dropped`, `slow`, `stalled`, `error-inside`, `no-capacity`, `key-refused`, `no-credit`.
     pub next: Vec<Fault>,
     /// Limits by group; `*` for every group without its own. What was used so far is forgotten.
     pub limits: BTreeMap<String, Limits>,
@@ -68,7 +70,12 @@ impl Control {
             }
         }
         let is_group = |group: &str| config.keys.iter().any(|key| key.group == group);
-        let mut groups = self.no_credit.keys().chain(self.exhaust_day.keys()).chain(self.limits.keys());
+        let mut groups = self
+            .no_credit
+            .keys()
+            .chain(self.exhaust_day.keys())
+            .chain(self.limits.keys())
+            .chain(self.no_quota.keys());
         if let Some(group) = groups.find(|group| *group != "*" && !is_group(group)) {
             return Err(format!("no key is of a quota group named {group}"));
         }
@@ -76,6 +83,7 @@ impl Control {
         config.revoked.retain(|name| !self.restore.contains(name));
         set(&mut config.no_credit, &self.no_credit);
         set(&mut config.day_exhausted, &self.exhaust_day);
+        config.no_quota.extend(self.no_quota.clone());
         for (group, limits) in &self.limits {
             if group == "*" {
                 config.limits = *limits;

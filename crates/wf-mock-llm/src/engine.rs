@@ -6,10 +6,9 @@ use std::time::Duration;
 use crate::config::MockConfig;
 use crate::context::Context;
 use crate::counters::{Counters, LastMinute, Tally};
-use crate::documents::HUGE_BYTES;
 use crate::faults::Fault;
 use crate::quota::{Dimension, Excess, GroupQuota, Level};
-use crate::wire::{Answer, Call, Dialect, Encoded, Levels, Manner, Refusal};
+use crate::wire::{Call, Dialect, Encoded, Levels, Manner, Refusal};
 use crate::{answers, draw};
 
 /// How long a refusal tells to wait where no limit says it, on the server's clock.
@@ -35,6 +34,8 @@ pub enum Delivery {
     Cut,
     /// Not at all: the connection closes.
     Dropped,
+    /// The first half, then nothing more on an open connection.
+    Stalled,
 }
 
 /// What is to be done about a call.
@@ -170,7 +171,7 @@ impl Engine {
             &seen.attempts.to_le_bytes(),
         ]);
         let fault = self.fault(prompt, chance);
-        if let Some(refusal) = self.refusal(&name, &group, fault) {
+        if let Some(refusal) = self.refusal(&name, &group, &call.model, fault) {
             self.count_refusal(key, &refusal);
             let levels = self.levels(&group, &call.model, now);
             return self.refuse(call, &refusal, levels, now);
@@ -178,7 +179,7 @@ impl Engine {
 
         let context = Context::find(&call.system);
         let earlier = context.as_ref().and_then(|context| self.replies.get(context)).copied().unwrap_or(0);
-        let answer = bounded(answers::write(&self.config, context.as_ref(), call, earlier), call);
+        let answer = answers::bounded(answers::write(&self.config, context.as_ref(), call, earlier), call);
         if let Err(excess) = self.admit(key, &group, &call.model, answer.tokens_in + answer.tokens_out, now) {
             let refusal = self.limited(&excess);
             self.count_refusal(key, &refusal);
@@ -194,12 +195,14 @@ impl Engine {
         let delivery = match fault {
             Fault::Cut => Delivery::Cut,
             Fault::Dropped => Delivery::Dropped,
+            Fault::Stalled => Delivery::Stalled,
             Fault::Slow => Delivery::Slow(delay.max(Duration::from_millis(40)).mul_f64(0.375)),
             _ => Delivery::Whole,
         };
+        let broken_off = (fault == Fault::ErrorInside).then_some(&Refusal::Overloaded);
         let levels = self.levels(&group, &call.model, now);
         Plan {
-            reply: call.dialect.answer(&answer, &self.manner(&call.model, now, levels)),
+            reply: call.dialect.reply(call.form, &answer, broken_off, &self.manner(&call.model, now, levels)),
             delay,
             delivery,
             ticket: Some(Ticket {
@@ -208,7 +211,7 @@ impl Engine {
                 context,
                 tokens_in: answer.tokens_in,
                 tokens_out: answer.tokens_out,
-                whole: matches!(delivery, Delivery::Whole | Delivery::Slow(_)),
+                whole: broken_off.is_none() && matches!(delivery, Delivery::Whole | Delivery::Slow(_)),
             }),
         }
     }
@@ -278,7 +281,7 @@ impl Engine {
         fault
     }
 
-    fn refusal(&self, key: &str, group: &str, fault: Fault) -> Option<Refusal> {
+    fn refusal(&self, key: &str, group: &str, model: &str, fault: Fault) -> Option<Refusal> {
         let in_flight = self.counters.keys.get(key).map_or(0, |tally| tally.in_flight);
         let concurrency = self.config.key_concurrency.map(u64::from);
         let limited =
@@ -288,14 +291,19 @@ impl Engine {
             Fault::NoCredit => return Some(Refusal::NoCredit),
             Fault::Overloaded => return Some(Refusal::Overloaded),
             Fault::Failed => return Some(Refusal::Failed),
+            Fault::NoCapacity => return Some(Refusal::NoCapacity),
             Fault::Limited => {
                 let rpm = self.config.limits_of(group).rpm.unwrap_or(60);
                 return limited(Dimension::RequestsPerMinute, u64::from(rpm));
             }
-            Fault::None | Fault::Cut | Fault::Dropped | Fault::Slow => {}
+            Fault::None | Fault::Cut | Fault::Dropped | Fault::Slow | Fault::Stalled | Fault::ErrorInside => {
+            }
         }
         if self.config.no_credit.contains(group) {
             return Some(Refusal::NoCredit);
+        }
+        if self.config.no_quota.get(group).is_some_and(|models| models.contains(model)) {
+            return Some(Refusal::NoQuota);
         }
         if self.overloaded {
             return Some(Refusal::Overloaded);
@@ -350,8 +358,8 @@ impl Engine {
 
     fn count_refusal(&mut self, key: usize, refusal: &Refusal) {
         self.tally(key, |tally| match refusal {
-            Refusal::Limited(..) => tally.limited += 1,
-            Refusal::Overloaded => tally.overloaded += 1,
+            Refusal::Limited(..) | Refusal::NoQuota => tally.limited += 1,
+            Refusal::Overloaded | Refusal::NoCapacity => tally.overloaded += 1,
             Refusal::Failed => tally.errors += 1,
             Refusal::KeyMissing | Refusal::KeyInvalid | Refusal::NoCredit | Refusal::BadRequest(_) => {
                 tally.refused += 1;
@@ -365,28 +373,6 @@ impl Engine {
         count(self.counters.keys.entry(key.name.clone()).or_default());
         count(&mut self.counters.groups.entry(key.group.clone()).or_default().tally);
         count(&mut self.counters.total);
-    }
-}
-
-/// Counts tokens, four bytes each, and ends the text at the request's bound.
-fn bounded(mut text: String, call: &Call) -> Answer {
-    let tokens = |bytes: usize| (bytes as u64).div_ceil(4);
-    // A server that sends twenty megabytes minds no bound.
-    let minds = |_: &u64| text.len() < HUGE_BYTES;
-    let bound = call.max_output_tokens.filter(minds).unwrap_or(u64::MAX);
-    let truncated = tokens(text.len()) > bound;
-    if truncated {
-        let mut end = usize::try_from(bound.saturating_mul(4)).unwrap_or(text.len()).min(text.len());
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.truncate(end);
-    }
-    Answer {
-        tokens_in: tokens(call.system.len() + call.prompt.len()),
-        tokens_out: tokens(text.len()),
-        text,
-        truncated,
     }
 }
 

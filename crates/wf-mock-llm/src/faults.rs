@@ -16,6 +16,8 @@ pub struct Faults {
     pub cut: f64,
     /// The connection closes without a reply.
     pub dropped: f64,
+    /// A stream breaks off with an error in its middle; a reply in one piece is 503, at Anthropic 529.
+    pub error_inside: f64,
     /// The reply trickles in pieces over three more latencies.
     pub slow: f64,
     /// The most faults one prompt meets (slow replies are none); 0 for no bound. With a bound below a client's retries,
@@ -26,7 +28,15 @@ pub struct Faults {
 impl Faults {
     /// What is wrong with these shares, in a sentence.
     pub fn check(&self) -> Result<(), String> {
-        let shares = [self.limited, self.overloaded, self.failed, self.cut, self.dropped, self.slow];
+        let shares = [
+            self.limited,
+            self.overloaded,
+            self.failed,
+            self.cut,
+            self.dropped,
+            self.error_inside,
+            self.slow,
+        ];
         if shares.iter().all(|share| (0.0..=1.0).contains(share)) && shares.iter().sum::<f64>() <= 1.0 {
             Ok(())
         } else {
@@ -43,6 +53,7 @@ impl Faults {
             (self.failed, Fault::Failed),
             (self.cut, Fault::Cut),
             (self.dropped, Fault::Dropped),
+            (self.error_inside, Fault::ErrorInside),
         ] {
             if draw < share {
                 return fault;
@@ -71,6 +82,12 @@ pub enum Fault {
     Dropped,
     /// The reply trickles in.
     Slow,
+    /// The reply stops in the middle, and the connection stays open.
+    Stalled,
+    /// A stream breaks off with an error in its middle; a reply in one piece is 503, at Anthropic 529.
+    ErrorInside,
+    /// No machine is left for the model: Gemini's 429 that blames no quota, elsewhere as overloaded.
+    NoCapacity,
     /// The key is refused, this once.
     KeyRefused,
     /// The account cannot pay, this once.

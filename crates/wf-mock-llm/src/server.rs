@@ -217,7 +217,8 @@ type Reply = Response<ReplyBody<Box<dyn FnMut() + Send>>>;
 async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<Reply> {
     let (head, body) = request.into_parts();
     let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let route = route(head.method.as_str(), head.uri.path(), header("authorization").is_some());
+    let route = route(head.method.as_str(), head.uri.path(), |name| header(name).is_some());
+    let address = head.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
     let secret = |dialect: Dialect| dialect.secret(header, head.uri.query().unwrap_or_default());
     let body = match timeout(BODY_TIME, Limited::new(body, LARGEST_BODY_BYTES).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
@@ -227,7 +228,7 @@ async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<R
     match route {
         Route::Generate(dialect, model) => {
             let now = shared.now();
-            let call = match dialect.read(model, &body) {
+            let call = match dialect.read(model, &address, &body) {
                 Ok(call) => call,
                 Err(what) => {
                     let refusal = Refusal::BadRequest(what);
@@ -245,7 +246,7 @@ async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<R
         Route::Counters => {
             let counters =
                 serde_json::to_string_pretty(&shared.engine().counters).map_err(io::Error::other)?;
-            Ok(whole(Encoded { status: 200, headers: Vec::new(), body: counters + "\n" }))
+            Ok(whole(Encoded { status: 200, headers: Vec::new(), body: counters + "\n", is_stream: false }))
         }
         Route::Control => match Control::read(&body).and_then(|control| shared.control(&control)) {
             Ok(()) => Ok(plain(200, "done")),
@@ -286,10 +287,11 @@ fn plain(status: u16, message: &str) -> Reply {
 }
 
 fn response(reply: Encoded, delivery: Delivery, done: Box<dyn FnMut() + Send>) -> Reply {
-    let mut response = Response::new(ReplyBody::new(reply.body, delivery, done));
+    let kind = if reply.is_stream { "text/event-stream" } else { "application/json" };
+    let mut response = Response::new(ReplyBody::new(reply.body, reply.is_stream, delivery, done));
     *response.status_mut() = hyper::StatusCode::from_u16(reply.status).unwrap_or_default();
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     for (name, value) in reply.headers {
         if let Ok(value) = HeaderValue::try_from(value) {
             headers.insert(HeaderName::from_static(name), value);

@@ -11,7 +11,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 use wf_mock_llm::{Control, Counters, Fault, Fixtures, Limits, MockConfig, MockServer, Script, Window};
 use wf_providers::{
-    Answer, Dialect, Dimension, Prompt, Refusal, Reply, Request, build_key_check, build_request,
+    Answer, Delivery, Dialect, Dimension, End, Incoming, Prompt, Refusal, Reply, Request, build_key_check,
+    build_request,
 };
 
 /// Long enough for a crowded machine; only a failing test waits this long.
@@ -22,6 +23,7 @@ struct Client {
     base_url: String,
     secret: String,
     dialect: Dialect,
+    delivery: Delivery,
 }
 
 /// What came back, or why nothing did.
@@ -36,6 +38,7 @@ impl Client {
             base_url: server.base_url(),
             secret: server.keys()[0].secret.clone(),
             dialect,
+            delivery: Delivery::Whole,
         }
     }
 
@@ -55,14 +58,16 @@ impl Client {
     }
 
     fn request(&self, prompt: &Prompt) -> Request {
-        build_request(self.dialect, &self.base_url, "mock-1", &self.secret, prompt)
+        build_request(self.dialect, &self.base_url, "mock-1", &self.secret, prompt, self.delivery)
     }
 
     /// Asks, and reads the reply as a worker does.
     fn ask(&self, prompt: &Prompt) -> Reply {
         let (status, headers, body) = self.send(&self.request(prompt)).expect("a reply");
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        wf_providers::read_reply(self.dialect, status, &headers, &body, now)
+        let mut incoming = Incoming::new(self.dialect, status, headers);
+        incoming.push(&body);
+        incoming.finish(End::AsAnnounced, now)
     }
 
     fn answer(&self, prompt: &Prompt) -> Answer {
@@ -225,6 +230,42 @@ fn cut_and_dropped_replies_are_errors_and_slow_ones_arrive() {
     assert!(server.wait_for(PATIENCE, |counters| counters.total.in_flight == 0));
     let counters = server.counters();
     assert_eq!((counters.total.ok, counters.total.errors, counters.duplicates), (2, 2, 1));
+}
+
+#[test]
+fn streams_arrive_whole_slowly_cut_or_with_an_error_inside() {
+    let server = start(|_| ());
+    for dialect in Dialect::ALL {
+        let mut client = Client::new(&server, dialect);
+        let draft = node("N1_draft", 1, "# Retry");
+        let whole = client.answer(&draft);
+        client.delivery = Delivery::Streamed;
+        let next = vec![Fault::None, Fault::Slow, Fault::Cut, Fault::Dropped, Fault::ErrorInside];
+        server.control(&Control { next, ..Control::default() }).unwrap();
+        assert_eq!(client.answer(&draft), whole);
+        assert_eq!(client.answer(&draft), whole);
+        assert!(client.send(&client.request(&draft)).is_err(), "cut");
+        assert!(client.send(&client.request(&draft)).is_err(), "dropped");
+        let inside = client.refusal(&draft);
+        assert!(matches!(inside, Refusal::Overloaded { .. } | Refusal::Transient { .. }), "{inside:?}");
+    }
+    assert!(server.wait_for(PATIENCE, |counters| counters.total.in_flight == 0));
+    let total = server.counters().total;
+    assert_eq!((total.ok, total.errors), (9, 9));
+}
+
+#[test]
+fn a_stalled_stream_ends_when_its_client_leaves() {
+    let server = start(|_| ());
+    let mut client = Client::new(&server, Dialect::Anthropic);
+    client.delivery = Delivery::Streamed;
+    server.control(&Control { next: vec![Fault::Stalled], ..Control::default() }).unwrap();
+    let mut stream = open(&server, &client.request(&node("N1_draft", 1, "# Retry")));
+    let mut begun = [0; 4096];
+    let bytes = stream.read(&mut begun).unwrap();
+    assert!(String::from_utf8_lossy(&begun[..bytes]).contains("text/event-stream"));
+    drop(stream);
+    assert!(server.wait_for(PATIENCE, |counters| counters.total.abandoned == 1));
 }
 
 #[test]

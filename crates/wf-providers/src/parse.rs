@@ -128,9 +128,15 @@ pub fn prose_wait(message: &str) -> Option<Duration> {
 
 /// The first count that stands right after `lead` in a message, read without regard to case: `limit 30,000`.
 pub fn count_after(message: &str, lead: &str) -> Option<u64> {
+    counts_after(message, lead).next()
+}
+
+/// Every count that stands right after `lead`, read likewise.
+pub fn counts_after(message: &str, lead: &str) -> impl Iterator<Item = u64> {
     let message = cut(message, SEARCHED_BYTES).to_ascii_lowercase();
-    message.match_indices(lead).find_map(|(at, _)| {
-        let rest = message[at + lead.len()..].trim_start_matches([' ', ':']);
+    let starts: Vec<usize> = message.match_indices(lead).map(|(at, _)| at + lead.len()).collect();
+    starts.into_iter().filter_map(move |start| {
+        let rest = message[start..].trim_start_matches([' ', ':']);
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != ',').unwrap_or(rest.len());
         count_text(rest[..end].trim_end_matches(','))
     })

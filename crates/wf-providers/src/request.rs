@@ -27,6 +27,15 @@ pub struct Turn {
     pub text: String,
 }
 
+/// How the reply is to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// In one piece, when all of it is there.
+    Whole,
+    /// As server-sent events, while the model writes.
+    Streamed,
+}
+
 /// What a model is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prompt {
@@ -90,20 +99,32 @@ pub fn build_request(
     model: &str,
     secret: &str,
     prompt: &Prompt,
+    delivery: Delivery,
 ) -> Request {
-    let (url, body) = match dialect {
+    let streamed = delivery == Delivery::Streamed;
+    let (url, mut body) = match dialect {
         Dialect::Gemini => {
             let model = escaped(model.strip_prefix("models/").unwrap_or(model));
-            (endpoint(base_url, "v1beta", &format!("models/{model}:generateContent")), gemini_body(prompt))
+            let verb = if streamed { "streamGenerateContent?alt=sse" } else { "generateContent" };
+            (endpoint(base_url, "v1beta", &format!("models/{model}:{verb}")), gemini_body(prompt))
         }
         Dialect::Anthropic => (endpoint(base_url, "v1", "messages"), anthropic_body(model, prompt)),
         Dialect::OpenAi => {
             (endpoint(base_url, "v1", "chat/completions"), openai_body(base_url, model, prompt))
         }
     };
+    if streamed && dialect != Dialect::Gemini {
+        body["stream"] = Value::from(true);
+    }
+    if streamed && dialect == Dialect::OpenAi {
+        // Else nobody says what the call cost.
+        body["stream_options"] = json!({ "include_usage": true });
+    }
     let mut headers = key_headers(dialect, secret);
     headers.push(("content-type", "application/json".to_owned()));
-    headers.push(("accept", "application/json".to_owned()));
+    // A server that does not stream may answer in one piece all the same.
+    let accept = if streamed { "text/event-stream, application/json" } else { "application/json" };
+    headers.push(("accept", accept.to_owned()));
     Request { method: "POST", url, headers, body: body.to_string() }
 }
 
@@ -219,7 +240,7 @@ mod tests {
     }
 
     fn built(dialect: Dialect, base: &str, model: &str) -> (Request, Value) {
-        let request = build_request(dialect, base, model, SECRET, &prompt());
+        let request = build_request(dialect, base, model, SECRET, &prompt(), Delivery::Whole);
         let body = serde_json::from_str(&request.body).unwrap();
         (request, body)
     }
@@ -280,10 +301,35 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_is_asked_for_in_each_dialects_own_way() {
+        for (dialect, url, more) in [
+            (Dialect::Gemini, "http://h/v1beta/models/m:streamGenerateContent?alt=sse", json!({})),
+            (Dialect::Anthropic, "http://h/v1/messages", json!({ "stream": true })),
+            (
+                Dialect::OpenAi,
+                "http://h/v1/chat/completions",
+                json!({ "stream": true, "stream_options": { "include_usage": true } }),
+            ),
+        ] {
+            let ask = |delivery| build_request(dialect, "http://h", "m", SECRET, &prompt(), delivery);
+            let (whole, streamed) = (ask(Delivery::Whole), ask(Delivery::Streamed));
+            assert_eq!(streamed.url, url);
+            let mut body: Value = serde_json::from_str(&whole.body).unwrap();
+            body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            assert_eq!(
+                serde_json::from_str::<Value>(&streamed.body).unwrap(),
+                body,
+                "and nothing else changes"
+            );
+            assert!(streamed.headers.contains(&("accept", "text/event-stream, application/json".to_owned())));
+        }
+    }
+
+    #[test]
     fn an_empty_system_text_is_left_out() {
         let bare = Prompt::ask("", "Hello", 8);
         for dialect in Dialect::ALL {
-            let body = build_request(dialect, "http://h", "m", SECRET, &bare).body;
+            let body = build_request(dialect, "http://h", "m", SECRET, &bare, Delivery::Whole).body;
             assert!(!body.contains("system"), "{body}");
         }
     }
@@ -302,7 +348,8 @@ mod tests {
             ("http://v2.example.org", "http://v2.example.org/v1/messages"),
             ("http://h/vendor", "http://h/vendor/v1/messages"),
         ] {
-            assert_eq!(build_request(Dialect::Anthropic, base, "m", SECRET, &prompt()).url, url);
+            let request = build_request(Dialect::Anthropic, base, "m", SECRET, &prompt(), Delivery::Whole);
+            assert_eq!(request.url, url);
         }
     }
 
@@ -310,7 +357,8 @@ mod tests {
     fn the_key_is_in_one_header_only() {
         for dialect in Dialect::ALL {
             for request in [
-                build_request(dialect, "http://h", "m", SECRET, &prompt()),
+                build_request(dialect, "http://h", "m", SECRET, &prompt(), Delivery::Whole),
+                build_request(dialect, "http://h", "m", SECRET, &prompt(), Delivery::Streamed),
                 build_key_check(dialect, "http://h", SECRET),
             ] {
                 let holders = request.headers.iter().filter(|(_, value)| value.contains(SECRET)).count();

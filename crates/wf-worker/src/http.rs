@@ -1,18 +1,21 @@
 //! The network: one HTTP request, bounded in time and size, abandoned within a moment of a stop request.
 
-use std::io::Read;
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ureq::{Agent, Proxy};
+use ureq::Agent;
 use wf_protocol::Secret;
-use wf_providers::{Dialect, Prompt, Refusal, Reply, Request, build_request, clean_message, read_reply};
+use wf_providers::{
+    Delivery, Dialect, End, Incoming, Prompt, Refusal, Reply, Request, Wanted, build_request, clean_message,
+};
 
 use crate::job::Role;
 use crate::llm::{Sent, Wire};
+use crate::proxy::Route;
 use crate::stop::{Raced, Stop};
-
-/// Most bytes of a reply, after decompression.
-const BODY_BYTES: u64 = 32 * 1024 * 1024;
 
 /// How long connecting may take, TLS included.
 const CONNECT: Duration = Duration::from_secs(15);
@@ -20,25 +23,50 @@ const CONNECT: Duration = Duration::from_secs(15);
 /// What a call is given beyond its limit before its thread counts as stuck: the limit itself is ureq's to keep.
 const SLACK: Duration = Duration::from_secs(2);
 
+/// How much of a body is read at once.
+const PIECE_BYTES: usize = 16 * 1024;
+
+/// How much is read behind the end mark of a stream.
+const DRAINED_BYTES: u64 = 1024;
+
+/// An HTTP client that goes this way and follows no redirect: a redirect would carry the key to wherever it points.
+/// Refusals are no errors of it.
+pub fn agent(route: &Route) -> Agent {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .proxy(route.proxy().cloned())
+        .timeout_connect(Some(CONNECT))
+        .user_agent(concat!("wf-supervisor/", env!("CARGO_PKG_VERSION")))
+        .build();
+    config.new_agent()
+}
+
 /// Sends over `ureq`. Connections are kept between calls.
 pub struct Http {
-    agent: Agent,
+    /// One for each way, made when it is first gone.
+    agents: Mutex<BTreeMap<String, Agent>>,
     stop: Stop,
 }
 
 impl Http {
     /// Sends until `stop`.
     pub fn new(stop: Stop) -> Http {
-        let config = Agent::config_builder()
-            // Refusals are for the classifier, and a redirect would carry the key to wherever it points.
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .proxy(None)
-            .timeout_connect(Some(CONNECT))
-            .user_agent(concat!("wf-worker/", env!("CARGO_PKG_VERSION")))
-            .build();
-        Http { agent: config.new_agent(), stop }
+        Http { agents: Mutex::default(), stop }
+    }
+
+    fn agent(&self, role: &Role) -> Result<Agent, Refusal> {
+        let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        // A role's address decides whether the environment's proxy is for it, so it is part of the way.
+        let way = format!("{} {}", role.network.proxy.as_deref().unwrap_or_default(), role.base_url);
+        if let Some(agent) = agents.get(&way) {
+            return Ok(agent.clone());
+        }
+        let route =
+            Route::choose(role.network.proxy.as_deref(), &role.base_url, |name| std::env::var(name).ok())
+                .map_err(|detail| Refusal::RequestRefused { detail })?;
+        Ok(agents.entry(way).or_insert_with(|| agent(&route)).clone())
     }
 }
 
@@ -48,19 +76,31 @@ impl Wire for Http {
             Ok(dialect) => dialect,
             Err(unknown) => return refused(Refusal::RequestRefused { detail: format!("{unknown}") }),
         };
-        let request = build_request(dialect, &role.base_url, &role.model, secret.expose(), prompt);
-        let agent = self.agent.clone();
-        match self.stop.race(limit + SLACK, move || exchange(&agent, &request, limit)) {
-            Ok(Raced::Done(Ok(raw))) => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                Sent::Replied(read_reply(dialect, raw.status, &raw.headers, &raw.body, now))
+        let agent = match self.agent(role) {
+            Ok(agent) => agent,
+            Err(refusal) => return refused(refusal),
+        };
+        let delivery = if role.network.stream { Delivery::Streamed } else { Delivery::Whole };
+        let request = build_request(dialect, &role.base_url, &role.model, secret.expose(), prompt, delivery);
+        let limits = Limits { total: limit, stall: role.network.stall().filter(|_| role.network.stream) };
+        let working = agent.clone();
+        match self.stop.race(limit + SLACK, move || exchange(&working, dialect, &request, limits)) {
+            Ok(Raced::Done(reply)) => Sent::Replied(reply),
+            Ok(Raced::Stopped(cause)) => {
+                // The provider is told at once that nobody waits any more.
+                agent.shutdown();
+                Sent::Abandoned(cause)
             }
-            Ok(Raced::Done(Err(refusal))) => refused(refusal),
-            Ok(Raced::Stopped(cause)) => Sent::Abandoned(cause),
             Ok(Raced::TimedOut) => refused(timed_out(limit)),
             Err(error) => refused(Refusal::Transient { detail: format!("no thread for the call: {error}") }),
         }
     }
+}
+
+#[derive(Clone, Copy)]
+struct Limits {
+    total: Duration,
+    stall: Option<Duration>,
 }
 
 fn refused(refusal: Refusal) -> Sent {
@@ -71,45 +111,48 @@ fn timed_out(limit: Duration) -> Refusal {
     Refusal::Transient { detail: format!("no complete reply within {} s", limit.as_secs_f32()) }
 }
 
-struct Raw {
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
-}
-
-fn exchange(agent: &Agent, request: &Request, limit: Duration) -> Result<Raw, Refusal> {
-    let faulty = |error: &ureq::Error| fault(error, limit);
-    // The environment's proxy is for TLS alone: through its tunnel it sees the host's name and no key.
-    let proxy = if request.url.starts_with("https://") { Proxy::try_from_env() } else { None };
-    let mut call = agent.post(&request.url).config().timeout_global(Some(limit)).proxy(proxy).build();
+fn exchange(agent: &Agent, dialect: Dialect, request: &Request, limits: Limits) -> Reply {
+    let config = agent.post(&request.url).config().timeout_global(Some(limits.total));
+    let mut call = config.timeout_per_read(limits.stall).build();
     for (name, value) in &request.headers {
         call = call.header(*name, value);
     }
-    let response = call.send(request.body.as_bytes()).map_err(|e| faulty(&e))?;
-    let status = response.status().as_u16();
-    let headers = response
-        .headers()
-        .iter()
-        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
-        .collect();
-    let mut body = Vec::new();
-    let mut reader = response.into_body().into_reader().take(BODY_BYTES + 1);
-    if let Err(error) = reader.read_to_end(&mut body) {
-        return Err(faulty(&ureq::Error::from(error)));
-    }
-    if body.len() as u64 > BODY_BYTES {
-        // Asking again would bring the same flood.
-        return Err(Refusal::RequestRefused {
-            detail: format!("the reply is larger than {BODY_BYTES} bytes"),
-        });
-    }
-    Ok(Raw { status, headers, body })
+    let response = match call.send(request.body.as_bytes()) {
+        Ok(response) => response,
+        Err(error) => return Reply::Refused(fault(&error, limits)),
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let headers = response.headers().iter();
+    let headers = headers
+        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
+    let mut incoming = Incoming::new(dialect, response.status().as_u16(), headers.collect());
+    let mut body = response.into_body().into_reader();
+    let mut piece = vec![0; PIECE_BYTES];
+    let end = loop {
+        match body.read(&mut piece) {
+            Ok(0) => break End::AsAnnounced,
+            Ok(bytes) if incoming.push(&piece[..bytes]) == Wanted::More => {}
+            Ok(_) => {
+                // The rest is a few bytes; when they are read the connection can serve the next call. Nobody waits for
+                // them, and without the thread the connection is merely closed.
+                let drain = move || io::copy(&mut body.take(DRAINED_BYTES), &mut io::sink());
+                let _ = thread::Builder::new().name("drain".into()).spawn(drain);
+                break End::AsAnnounced;
+            }
+            Err(error) => break End::Cut(fault(&ureq::Error::from(error), limits).detail().to_owned()),
+        }
+    };
+    incoming.finish(end, now)
 }
 
 /// A call that brought no reply. Most causes pass; those that lie in the request do not.
-fn fault(error: &ureq::Error, limit: Duration) -> Refusal {
+fn fault(error: &ureq::Error, limits: Limits) -> Refusal {
     match error {
-        ureq::Error::Timeout(ureq::Timeout::Global | ureq::Timeout::PerCall) => timed_out(limit),
+        ureq::Error::Timeout(ureq::Timeout::Global | ureq::Timeout::PerCall) => timed_out(limits.total),
+        ureq::Error::Timeout(ureq::Timeout::PerRead) => {
+            let silence = limits.stall.unwrap_or(limits.total).as_secs_f32();
+            Refusal::Transient { detail: format!("the streamed reply stood still for {silence} s") }
+        }
         ureq::Error::BadUri(_)
         | ureq::Error::Http(_)
         | ureq::Error::InvalidProxyUrl
@@ -121,140 +164,5 @@ fn fault(error: &ureq::Error, limit: Duration) -> Refusal {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::{BufRead, BufReader, Write};
-    use std::net::{TcpListener, TcpStream};
-    use std::sync::mpsc;
-    use std::thread;
-
-    use super::*;
-    use crate::stop::Cause;
-
-    const LONG: Duration = Duration::from_secs(60);
-
-    /// A server that answers one request with these bytes, and what it was sent.
-    fn server(answer: impl FnOnce(TcpStream) + Send + 'static) -> (Role, mpsc::Receiver<String>) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let base_url = format!("http://{}", listener.local_addr().unwrap());
-        let (tell, told) = mpsc::channel();
-        thread::spawn(move || {
-            let (stream, _) = listener.accept().unwrap();
-            let mut reader = BufReader::new(stream.try_clone().unwrap());
-            let mut head = String::new();
-            while reader.read_line(&mut head).unwrap() > 2 {}
-            let length = head.to_lowercase();
-            let length: usize =
-                length.split("content-length: ").nth(1).unwrap().lines().next().unwrap().parse().unwrap();
-            let mut body = vec![0; length];
-            reader.read_exact(&mut body).unwrap();
-            let _ = tell.send(head + &String::from_utf8(body).unwrap());
-            answer(stream);
-        });
-        let role = Role {
-            provider: "p".into(),
-            kind: "gemini".into(),
-            model: "m".into(),
-            base_url,
-            max_output_tokens: 9,
-        };
-        (role, told)
-    }
-
-    fn send(role: &Role, stop: &Stop, limit: Duration) -> Sent {
-        Http::new(stop.clone()).send(role, &Prompt::ask("s", "u", 9), &"sesame-sesame".into(), limit)
-    }
-
-    fn write(bytes: &str) -> impl FnOnce(TcpStream) + Send + 'static {
-        let bytes = bytes.to_owned();
-        move |mut stream: TcpStream| {
-            let _ = stream.write_all(bytes.as_bytes());
-        }
-    }
-
-    #[test]
-    fn an_answer_comes_back_and_the_key_is_in_its_header() {
-        let body = r#"{"candidates":[{"content":{"parts":[{"text":"hello"}]},"finishReason":"STOP"}]}"#;
-        let (role, told) =
-            server(write(&format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())));
-        let Sent::Replied(Reply::Answer(answer)) = send(&role, &Stop::new(), LONG) else { panic!() };
-        assert_eq!(answer.text, "hello");
-        let sent = told.recv().unwrap();
-        assert!(sent.starts_with("POST /v1beta/models/m:generateContent HTTP/1.1\r\n"), "{sent}");
-        assert!(sent.contains("x-goog-api-key: sesame-sesame\r\n"), "{sent}");
-    }
-
-    #[test]
-    fn refusals_and_faults_are_told_apart() {
-        for (answer, transient) in [
-            ("HTTP/1.1 400 Bad\r\ncontent-length: 0\r\n\r\n", false),
-            ("HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n", true),
-            ("HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\ncut", true),
-            ("nonsense\r\n\r\n", true),
-            ("", true),
-        ] {
-            let (role, _told) = server(write(answer));
-            let sent = send(&role, &Stop::new(), LONG);
-            let Sent::Replied(Reply::Refused(refusal)) = sent else { panic!("{answer}: {sent:?}") };
-            assert_eq!(matches!(refusal, Refusal::Transient { .. }), transient, "{answer}: {refusal:?}");
-        }
-        let (role, _told) =
-            server(write("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n"));
-        assert!(
-            matches!(send(&role, &Stop::new(), LONG), Sent::Replied(Reply::Refused(_))),
-            "no redirect is followed"
-        );
-    }
-
-    #[test]
-    fn nobody_there_bad_addresses_and_unknown_kinds_are_refusals() {
-        let role = |base_url: &str, kind: &str| Role {
-            provider: "p".into(),
-            kind: kind.into(),
-            model: "m".into(),
-            base_url: base_url.into(),
-            max_output_tokens: 9,
-        };
-        for (role, transient) in [
-            (role("http://127.0.0.1:1", "gemini"), true),
-            (role("http://[nonsense", "gemini"), false),
-            (role("http://127.0.0.1:1", "cohere"), false),
-        ] {
-            let sent = send(&role, &Stop::new(), LONG);
-            let Sent::Replied(Reply::Refused(refusal)) = sent else { panic!("{sent:?}") };
-            assert_eq!(matches!(refusal, Refusal::Transient { .. }), transient, "{refusal:?}");
-        }
-    }
-
-    #[test]
-    fn a_silent_server_is_left_at_the_limit_and_at_a_stop_request() {
-        let (role, _told) = server(|stream| {
-            thread::park_timeout(LONG);
-            drop(stream);
-        });
-        let sent = send(&role, &Stop::new(), Duration::from_millis(50));
-        let Sent::Replied(Reply::Refused(Refusal::Transient { detail })) = sent else { panic!("{sent:?}") };
-        assert!(detail.contains("no complete reply"), "{detail}");
-
-        let stop = Stop::new();
-        let asker = stop.clone();
-        let (role, _told) = server(move |stream| {
-            asker.request(Cause::Signal);
-            thread::park_timeout(LONG);
-            drop(stream);
-        });
-        assert_eq!(send(&role, &stop, LONG), Sent::Abandoned(Cause::Signal));
-    }
-
-    #[test]
-    fn a_flood_is_cut_off() {
-        let (role, _told) = server(|mut stream| {
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n");
-            while stream.write_all(&[b' '; 8192]).is_ok() {}
-        });
-        let sent = send(&role, &Stop::new(), LONG);
-        let Sent::Replied(Reply::Refused(Refusal::RequestRefused { detail })) = sent else {
-            panic!("{sent:?}")
-        };
-        assert!(detail.contains("larger than"), "{detail}");
-    }
-}
+#[path = "http_tests.rs"]
+mod tests;

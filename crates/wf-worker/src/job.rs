@@ -4,6 +4,7 @@
 //! configuration file and no environment beyond `WF_*`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -84,4 +85,34 @@ pub struct Role {
     pub base_url: String,
     /// Upper bound of the reply, in tokens.
     pub max_output_tokens: u32,
+    /// How calls travel.
+    #[serde(default)]
+    pub network: Network,
+}
+
+/// How calls to a provider travel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// Ask for replies as streams.
+    pub stream: bool,
+    /// The longest silence inside a streamed reply, its beginning included, in milliseconds; `None` for no bound but the
+    /// call's.
+    pub stall_ms: Option<u64>,
+    /// The proxy's address, or `off` for none; `None` leaves it to the environment.
+    pub proxy: Option<String>,
+}
+
+impl Network {
+    /// The longest silence inside a streamed reply.
+    pub fn stall(&self) -> Option<Duration> {
+        self.stall_ms.map(Duration::from_millis)
+    }
+}
+
+impl Default for Network {
+    /// Streams, because long replies that come in one piece are cut by what lies on the way; two minutes of silence,
+    /// because a model may think that long before its first word.
+    fn default() -> Network {
+        Network { stream: true, stall_ms: Some(120_000), proxy: None }
+    }
 }

@@ -26,6 +26,7 @@ mod lineage;
 mod llm;
 mod markdown;
 mod output;
+mod proxy;
 mod run;
 mod session;
 mod settings;
@@ -33,4 +34,6 @@ mod stop;
 #[cfg(test)]
 mod testing;
 
+pub use http::agent;
 pub use life::main;
+pub use proxy::{DIRECT, Route};

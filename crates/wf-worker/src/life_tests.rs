@@ -19,7 +19,7 @@ use wf_protocol::{
 };
 
 use crate::checkpoint;
-use crate::job::{Input, Job, Role};
+use crate::job::{Input, Job, Network, Role};
 
 const TOKEN: &str = "000102030405060708090a0b0c0d0e0f";
 
@@ -76,6 +76,7 @@ impl World {
             model: model.into(),
             base_url: mock.base_url(),
             max_output_tokens: 8000,
+            network: Network::default(),
         };
         fs::create_dir_all(dir.path().join("issues")).unwrap();
         fs::write(dir.path().join("issues/42.md"), "# Cache the index\n\nLookups are slow.\n").unwrap();

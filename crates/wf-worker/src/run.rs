@@ -303,8 +303,8 @@ fn keep_models(job: &mut Job, recorded: &Identity, console: &Console) {
             ));
         }
         let known = [&*role].into_iter().chain(&configured).find(|r| r.provider == kept.provider);
-        let base_url = known.map_or(&kept.base_url, |r| &r.base_url).clone();
-        *role = Role { base_url, ..kept.clone() };
+        let Role { base_url, network, .. } = known.unwrap_or(kept).clone();
+        *role = Role { base_url, network, ..kept.clone() };
     };
     keep(&mut job.drafter, &recorded.drafter, "drafter");
     keep(&mut job.reviewer, &recorded.reviewer, "reviewer");

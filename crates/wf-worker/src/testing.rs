@@ -12,7 +12,7 @@ use wf_protocol::{AcquireError, CallOutcome, LeaseRequest, Secret, Waiting};
 use wf_providers::{Answer, Prompt, Refusal, Reply};
 
 use crate::console::Console;
-use crate::job::{Input, Job, Role};
+use crate::job::{Input, Job, Network, Role};
 use crate::llm::{Sent, Wire};
 use crate::run::{Finish, Surroundings, run};
 use crate::session::{Lease, Session};
@@ -97,6 +97,7 @@ impl Stage {
             model: model.into(),
             base_url: "http://127.0.0.1:1".into(),
             max_output_tokens: 8000,
+            network: Network::default(),
         };
         let wf = dir.path().join(".wf");
         fs::create_dir_all(wf.join("runs/r1")).unwrap();

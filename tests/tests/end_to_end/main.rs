@@ -11,6 +11,7 @@ mod kills;
 mod output;
 mod pool;
 mod resume;
+mod sdks;
 mod secrets;
 mod signals;
 mod socket;

@@ -5,6 +5,7 @@ use crate::config::{Latency, Limits, MockKey};
 use crate::faults::Faults;
 use crate::quota::Window;
 use crate::script::Script;
+use crate::wire::Form;
 
 fn key(name: &str, group: &str) -> MockKey {
     MockKey { name: name.into(), secret: format!("secret-of-{name}"), group: group.into() }
@@ -29,6 +30,7 @@ fn call(prompt: &str) -> Call {
         system: String::new(),
         prompt: prompt.into(),
         max_output_tokens: None,
+        form: Form::Whole,
     }
 }
 

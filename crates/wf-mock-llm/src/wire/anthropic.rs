@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    Answer, Call, Dialect, Encoded, Manner, Refusal, chat_text, content_text, decimal_seconds, whole_seconds,
+    Answer, Call, Dialect, Encoded, Form, Manner, Refusal, chat_text, content_text, decimal_seconds,
+    whole_seconds,
 };
 use crate::quota::{Dimension, Level};
 
@@ -21,6 +22,7 @@ pub(super) fn read(json: &Value) -> Result<Call, String> {
             &["user", "assistant"],
         ),
         max_output_tokens: Some(json["max_tokens"].as_u64().ok_or("max_tokens: Field required")?),
+        form: Form::Whole,
     })
 }
 
@@ -40,7 +42,17 @@ pub(super) fn answer(answer: &Answer, manner: &Manner<'_>) -> Encoded {
             "output_tokens": answer.tokens_out,
         },
     });
-    Encoded { status: 200, headers: quota_headers(manner), body: body.to_string() }
+    Encoded { status: 200, headers: quota_headers(manner), body: body.to_string(), is_stream: false }
+}
+
+pub(super) fn models() -> Encoded {
+    let model = json!({
+        "type": "model",
+        "id": "mock",
+        "display_name": "Mock",
+        "created_at": "2026-01-01T00:00:00Z",
+    });
+    Encoded::json(200, &json!({ "data": [model], "has_more": false, "first_id": "mock", "last_id": "mock" }))
 }
 
 fn quota_headers(manner: &Manner<'_>) -> Vec<(&'static str, String)> {
@@ -95,7 +107,12 @@ pub(super) fn refusal(refusal: &Refusal, manner: &Manner<'_>) -> Encoded {
             };
             (429, "rate_limit_error", message)
         }
-        Refusal::Overloaded => (529, "overloaded_error", "Overloaded".to_owned()),
+        Refusal::NoQuota => (
+            429,
+            "rate_limit_error",
+            "This request would exceed your organization's rate limit of 0 requests per minute.".to_owned(),
+        ),
+        Refusal::Overloaded | Refusal::NoCapacity => (529, "overloaded_error", "Overloaded".to_owned()),
         Refusal::Failed => (500, "api_error", "Internal server error".to_owned()),
         Refusal::KeyMissing => (401, "authentication_error", "x-api-key header is required".to_owned()),
         Refusal::KeyInvalid => (401, "authentication_error", "invalid x-api-key".to_owned()),
@@ -117,5 +134,5 @@ pub(super) fn refusal(refusal: &Refusal, manner: &Manner<'_>) -> Encoded {
     }
     let body =
         json!({ "type": "error", "error": { "type": kind, "message": message }, "request_id": "req_mock" });
-    Encoded { status, headers, body: body.to_string() }
+    Encoded { status, headers, body: body.to_string(), is_stream: false }
 }

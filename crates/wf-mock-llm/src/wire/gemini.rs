@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Answer, Call, Dialect, Encoded, Manner, Refusal, decimal_seconds};
+use super::{Answer, Call, Dialect, Encoded, Form, Manner, Refusal, decimal_seconds};
 use crate::quota::Dimension;
 
 /// What a refusal for the day tells to wait: real ones have been seen to name less than a minute.
@@ -28,6 +28,7 @@ pub(super) fn read(model: String, json: &Value) -> Result<Call, String> {
         system: text(system),
         prompt: contents.iter().map(text).collect::<Vec<_>>().join("\n"),
         max_output_tokens: json["generationConfig"]["maxOutputTokens"].as_u64(),
+        form: Form::Whole,
     })
 }
 
@@ -51,7 +52,12 @@ pub(super) fn answer(answer: &Answer, manner: &Manner<'_>) -> Encoded {
 }
 
 pub(super) fn models() -> Encoded {
-    let model = json!({ "name": "models/mock", "supportedGenerationMethods": ["generateContent"] });
+    let model = json!({
+        "name": "models/mock",
+        "version": "1",
+        "displayName": "Mock",
+        "supportedGenerationMethods": ["generateContent", "streamGenerateContent"],
+    });
     Encoded::json(200, &json!({ "models": [model] }))
 }
 
@@ -69,6 +75,13 @@ pub(super) fn refusal(refusal: &Refusal, manner: &Manner<'_>) -> Encoded {
         Refusal::Overloaded => {
             error(503, "UNAVAILABLE", "The model is overloaded. Please try again later.", &Value::Null)
         }
+        Refusal::NoCapacity => error(
+            429,
+            "RESOURCE_EXHAUSTED",
+            "No capacity available for the model on the server.",
+            &error_info("MODEL_CAPACITY_EXHAUSTED"),
+        ),
+        Refusal::NoQuota => limited(Dimension::RequestsPerDay, 0, DAY_DELAY_TOLD, manner),
         Refusal::Failed => error(500, "INTERNAL", "An internal error has occurred.", &Value::Null),
         Refusal::KeyMissing => error(
             403,
@@ -94,7 +107,8 @@ pub(super) fn refusal(refusal: &Refusal, manner: &Manner<'_>) -> Encoded {
 
 fn limited(dimension: Dimension, limit: u64, wait: Duration, manner: &Manner<'_>) -> Encoded {
     const EXHAUSTED: &str = "RESOURCE_EXHAUSTED";
-    if !manner.hints {
+    // A limit of zero is told even where nothing else is: else nobody could know it from a limit that passes.
+    if !manner.hints && limit > 0 {
         return error(429, EXHAUSTED, "Resource has been exhausted (e.g. check quota).", &Value::Null);
     }
     let told = if dimension == Dimension::RequestsPerDay { wait.min(DAY_DELAY_TOLD) } else { wait };

@@ -5,6 +5,7 @@
 mod anthropic;
 mod gemini;
 mod openai;
+mod streams;
 
 use std::time::Duration;
 
@@ -38,6 +39,20 @@ pub enum Route {
     Unknown,
 }
 
+/// How a reply is to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// In one piece.
+    Whole,
+    /// As server-sent events; with the usage where it is asked for (OpenAI) or always sent.
+    Events {
+        /// Whether the usage is sent.
+        usage: bool,
+    },
+    /// As a JSON list of what would be events: Gemini's stream without `alt=sse`.
+    List,
+}
+
 /// A model call, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
@@ -51,6 +66,8 @@ pub struct Call {
     pub prompt: String,
     /// The bound of the reply, if it has one.
     pub max_output_tokens: Option<u64>,
+    /// How the reply is to come.
+    pub form: Form,
 }
 
 /// A model's answer.
@@ -81,6 +98,10 @@ pub enum Refusal {
     KeyInvalid,
     /// The account cannot pay.
     NoCredit,
+    /// The provider has no machine left for this model.
+    NoCapacity,
+    /// The project has no quota for this model.
+    NoQuota,
     /// The request is not what the API takes.
     BadRequest(String),
 }
@@ -116,32 +137,37 @@ pub struct Encoded {
     pub status: u16,
     /// Headers beside the content type.
     pub headers: Vec<(&'static str, String)>,
-    /// JSON.
+    /// JSON, or events.
     pub body: String,
+    /// Whether the body is a stream of events.
+    pub is_stream: bool,
 }
 
 impl Encoded {
     /// A reply in JSON without further headers.
     pub fn json(status: u16, body: &Value) -> Encoded {
-        Encoded { status, headers: Vec::new(), body: body.to_string() }
+        Encoded { status, headers: Vec::new(), body: body.to_string(), is_stream: false }
     }
 }
 
-/// Finds out what a request line asks for.
-pub fn route(method: &str, path: &str, has_bearer: bool) -> Route {
-    let is_models = |path: &str| matches!(path, "/v1/models" | "/v1beta/models");
+/// Finds out what a request line asks for. The lists of models of all three have one address in common; there a header
+/// tells whose is meant.
+pub fn route(method: &str, path: &str, has: impl Fn(&str) -> bool) -> Route {
     match (method, path) {
         ("GET", "/__mock/counters") => Route::Counters,
         ("POST", "/__mock/control") => Route::Control,
         ("POST", "/v1/messages") => Route::Generate(Dialect::Anthropic, None),
         ("POST", "/v1/chat/completions") => Route::Generate(Dialect::OpenAi, None),
         ("GET", "/v1beta/models") => Route::Models(Dialect::Gemini),
-        ("GET", path) if is_models(path) && has_bearer => Route::Models(Dialect::OpenAi),
-        ("GET", path) if is_models(path) => Route::Models(Dialect::Anthropic),
+        ("GET", "/v1/models") if has("x-goog-api-key") => Route::Models(Dialect::Gemini),
+        ("GET", "/v1/models") if has("anthropic-version") => Route::Models(Dialect::Anthropic),
+        ("GET", "/v1/models") => Route::Models(Dialect::OpenAi),
         ("POST", path) => {
             let model = path.strip_prefix("/v1beta/models/").or_else(|| path.strip_prefix("/v1/models/"));
-            match model.and_then(|rest| rest.strip_suffix(":generateContent")) {
-                Some(model) if !model.is_empty() && !model.contains('/') => {
+            match model.and_then(|rest| rest.split_once(':')) {
+                Some((model, "generateContent" | "streamGenerateContent"))
+                    if !model.is_empty() && !model.contains('/') =>
+                {
                     Route::Generate(Dialect::Gemini, Some(model.to_owned()))
                 }
                 _ => Route::Unknown,
@@ -154,25 +180,55 @@ pub fn route(method: &str, path: &str, has_bearer: bool) -> Route {
 impl Dialect {
     /// The key in a request: `header` looks a header up, `query` is the part after the question mark.
     pub fn secret(self, header: impl Fn(&str) -> Option<String>, query: &str) -> Option<String> {
+        let bearer = || header("authorization")?.strip_prefix("Bearer ").map(str::to_owned);
         match self {
             Dialect::Gemini => header("x-goog-api-key")
                 .or_else(|| query.split('&').find_map(|pair| pair.strip_prefix("key=")).map(str::to_owned)),
-            Dialect::Anthropic => header("x-api-key"),
-            Dialect::OpenAi => header("authorization")?.strip_prefix("Bearer ").map(str::to_owned),
+            // The documentation names the first; recent SDKs of Anthropic's send the second.
+            Dialect::Anthropic => header("x-api-key").or_else(bearer),
+            Dialect::OpenAi => bearer(),
         }
     }
 
-    /// Reads a request's body. The error is a sentence for its sender.
-    pub fn read(self, model: Option<String>, body: &[u8]) -> Result<Call, String> {
+    /// Reads a request: its address (path and query, which ask Gemini for a stream) and its body. The error is a
+    /// sentence for its sender.
+    pub fn read(self, model: Option<String>, address: &str, body: &[u8]) -> Result<Call, String> {
         let json: Value = serde_json::from_slice(body).map_err(|e| format!("the body is not JSON: {e}"))?;
-        match self {
+        let mut call = match self {
             Dialect::Gemini => gemini::read(model.unwrap_or_default(), &json),
             Dialect::Anthropic => anthropic::read(&json),
             Dialect::OpenAi => openai::read(&json),
-        }
+        }?;
+        call.form = match self {
+            Dialect::Gemini if !address.contains(":streamGenerateContent") => Form::Whole,
+            Dialect::Gemini if address.contains("alt=sse") => Form::Events { usage: true },
+            Dialect::Gemini => Form::List,
+            _ if json["stream"] != true => Form::Whole,
+            Dialect::Anthropic => Form::Events { usage: true },
+            Dialect::OpenAi => Form::Events { usage: json["stream_options"]["include_usage"] == true },
+        };
+        Ok(call)
     }
 
-    /// An answer on the wire.
+    /// An answer on the wire, in one piece or as a stream. With `broken_off` a stream has that error in the place of its
+    /// second half.
+    pub fn reply(
+        self,
+        form: Form,
+        answer: &Answer,
+        broken_off: Option<&Refusal>,
+        manner: &Manner<'_>,
+    ) -> Encoded {
+        let whole = self.answer(answer, manner);
+        if form == Form::Whole {
+            return broken_off.map_or(whole, |refusal| self.refusal(refusal, manner));
+        }
+        let data = streams::encode(self, form, answer, manner);
+        let body = streams::written(self, form, data, broken_off, manner);
+        Encoded { body, is_stream: form != Form::List, ..whole }
+    }
+
+    /// An answer on the wire, in one piece.
     pub fn answer(self, answer: &Answer, manner: &Manner<'_>) -> Encoded {
         match self {
             Dialect::Gemini => gemini::answer(answer, manner),
@@ -194,7 +250,8 @@ impl Dialect {
     pub fn models(self) -> Encoded {
         match self {
             Dialect::Gemini => gemini::models(),
-            Dialect::Anthropic | Dialect::OpenAi => openai::models(),
+            Dialect::Anthropic => anthropic::models(),
+            Dialect::OpenAi => openai::models(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Answer, Call, Dialect, Encoded, Manner, Refusal, chat_text, decimal_seconds};
+use super::{Answer, Call, Dialect, Encoded, Form, Manner, Refusal, chat_text, decimal_seconds};
 use crate::quota::{Dimension, Level};
 
 pub(super) fn read(json: &Value) -> Result<Call, String> {
@@ -16,6 +16,7 @@ pub(super) fn read(json: &Value) -> Result<Call, String> {
         system: chat_text(messages, &["system", "developer"]),
         prompt: chat_text(messages, &["user", "assistant"]),
         max_output_tokens: json["max_completion_tokens"].as_u64().or_else(|| json["max_tokens"].as_u64()),
+        form: Form::Whole,
     })
 }
 
@@ -36,13 +37,16 @@ pub(super) fn answer(answer: &Answer, manner: &Manner<'_>) -> Encoded {
             "total_tokens": answer.tokens_in + answer.tokens_out,
         },
     });
-    Encoded { status: 200, headers: quota_headers(manner), body: body.to_string() }
+    Encoded { status: 200, headers: quota_headers(manner), body: body.to_string(), is_stream: false }
 }
 
 pub(super) fn models() -> Encoded {
     Encoded::json(
         200,
-        &json!({ "object": "list", "data": [{ "id": "mock", "object": "model", "type": "model" }] }),
+        &json!({
+            "object": "list",
+            "data": [{ "id": "mock", "object": "model", "created": 0, "owned_by": "mock" }],
+        }),
     )
 }
 
@@ -87,7 +91,13 @@ fn go_duration(d: Duration) -> String {
 pub(super) fn refusal(refusal: &Refusal, manner: &Manner<'_>) -> Encoded {
     let (status, kind, code, message) = match refusal {
         Refusal::Limited(dimension, limit, wait) => return limited(*dimension, *limit, *wait, manner),
-        Refusal::Overloaded => {
+        Refusal::NoQuota => (
+            404,
+            "invalid_request_error",
+            Value::from("model_not_found"),
+            "The model does not exist or you do not have access to it.",
+        ),
+        Refusal::Overloaded | Refusal::NoCapacity => {
             (503, "server_error", Value::Null, "The engine is currently overloaded, please try again later")
         }
         Refusal::Failed => {
@@ -136,7 +146,7 @@ fn limited(dimension: Dimension, limit: u64, wait: Duration, manner: &Manner<'_>
     );
     let mut headers = quota_headers(manner);
     headers.push(("retry-after-ms", wait.as_nanos().div_ceil(1_000_000).to_string()));
-    Encoded { status: 429, headers, body: error(kind, &code, &message).to_string() }
+    Encoded { status: 429, headers, body: error(kind, &code, &message).to_string(), is_stream: false }
 }
 
 #[cfg(test)]

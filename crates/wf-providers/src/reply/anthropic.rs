@@ -12,7 +12,8 @@ pub(super) fn answer(raw: &Raw<'_>) -> Result<Answer, Refusal> {
     let spoken = blocks.iter().filter(|block| block["type"] == "text");
     let text: String = spoken.filter_map(|block| block["text"].as_str()).collect();
     let truncated = matches!(stop, "max_tokens" | "model_context_window_exceeded");
-    if text.is_empty() && stop == "refusal" {
+    // What was written before is no answer either: the documentation says to throw it away.
+    if stop == "refusal" {
         let detail = clean_message(&format!("HTTP {}: the model declined to answer", raw.status));
         return Err(Refusal::RequestRefused { detail });
     }

@@ -15,6 +15,9 @@ use crate::{Dimension, clean_message, parse};
 /// zone database is read.
 const PACIFIC: &str = "PST8PDT,M3.2.0,M11.1.0";
 
+/// Finish reasons that mean: all that the model wrote, up to its own end or the token limit, is there.
+const FINISHED: [&str; 4] = ["", "FINISH_REASON_UNSPECIFIED", "STOP", "MAX_TOKENS"];
+
 /// Finish reasons that mean: the provider will not give an answer to this prompt.
 const WITHHELD: [&str; 7] =
     ["SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY"];
@@ -30,6 +33,10 @@ pub(super) fn answer(raw: &Raw<'_>) -> Result<Answer, Refusal> {
     if WITHHELD.contains(&finish) {
         let detail = clean_message(&format!("HTTP {}: the reply was withheld ({finish})", raw.status));
         return Err(Refusal::RequestRefused { detail });
+    }
+    if !FINISHED.contains(&finish) {
+        // `OTHER`, `MALFORMED_FUNCTION_CALL`: what there is of the text is a part.
+        return Err(raw.not_an_answer(&format!("a reply that broke off ({finish})")));
     }
     let parts = candidate["content"]["parts"].as_array().map_or(&[][..], Vec::as_slice);
     let spoken = parts.iter().filter(|part| part["thought"].as_bool() != Some(true));
@@ -132,11 +139,12 @@ fn limited(raw: &Raw<'_>, details: &[Value], told: Option<Duration>) -> Refusal 
         .flat_map(|failure| failure["violations"].as_array().map_or(&[][..], Vec::as_slice))
         .map(Violation::read)
         .collect();
-    let no_quota_at_all = violations.iter().any(|violation| violation.limit == Some(0))
-        || parse::count_after(raw.message(), "limit:") == Some(0);
-    if no_quota_at_all {
-        // No waiting helps: the project has no quota for this model.
-        return Refusal::RequestRefused { detail };
+    let has_no_quota = violations.iter().any(|violation| violation.limit == Some(0))
+        || parse::counts_after(raw.message(), "limit:").any(|limit| limit == 0);
+    if has_no_quota {
+        // No waiting helps: the project has no quota for this model. A limit of zero tells the pool so.
+        let dimension = violations.iter().find(|v| v.limit == Some(0)).and_then(|v| v.dimension);
+        return Refusal::Limited { dimension, retry_after: None, limit: Some(0), detail };
     }
     let strictest = violations.into_iter().max_by_key(Violation::strictness);
     let dimension = strictest.and_then(|violation| violation.dimension);

@@ -1,6 +1,7 @@
 //! From a status, headers and bytes to an answer or a refusal. Total: every input gives one of them.
 
 mod anthropic;
+mod assembly;
 mod gemini;
 mod openai;
 #[cfg(test)]
@@ -9,6 +10,8 @@ mod tests;
 use std::time::Duration;
 
 use serde_json::Value;
+
+pub(crate) use assembly::Assembly;
 
 use crate::text::beginning;
 use crate::{Dialect, Dimension, QuotaHint, clean_message, parse};
@@ -110,13 +113,23 @@ pub fn read_reply(
     if !raw.is_success() {
         return Reply::Refused(raw.refusal());
     }
+    if dialect == Dialect::Gemini
+        && let Some(chunks) = assembly::chunks(body)
+    {
+        return chunks.reply(status, headers, now_unix);
+    }
     if let Some(refusal) = raw.error_inside() {
         return Reply::Refused(refusal);
     }
-    let read = match dialect {
-        Dialect::Gemini => gemini::answer(&raw),
-        Dialect::Anthropic => anthropic::answer(&raw),
-        Dialect::OpenAi => openai::answer(&raw),
+    read_answer(&raw)
+}
+
+/// Reads a good reply, put together where it was streamed.
+fn read_answer(raw: &Raw<'_>) -> Reply {
+    let read = match raw.dialect {
+        Dialect::Gemini => gemini::answer(raw),
+        Dialect::Anthropic => anthropic::answer(raw),
+        Dialect::OpenAi => openai::answer(raw),
     };
     match read {
         Ok(answer) => Reply::Answer(answer),
@@ -155,7 +168,7 @@ impl<'a> Raw<'a> {
         now_unix: Duration,
     ) -> Raw<'a> {
         let json = match serde_json::from_slice::<Value>(body).ok() {
-            // Gemini's streaming endpoints wrap an error in a list of one.
+            // Gemini wraps an error in a list of one where it streams without `alt=sse`.
             Some(Value::Array(mut list)) if !list.is_empty() => Some(list.swap_remove(0)),
             other => other,
         };
@@ -181,10 +194,14 @@ impl<'a> Raw<'a> {
             Some(json) => json.get("error").filter(|error| !error.is_null()).map(|_| json.clone()),
             None => stream_error(&self.text),
         }?;
-        let status = error["error"]["code"].as_u64().and_then(|code| u16::try_from(code).ok());
-        let status = status.filter(|code| (400..600).contains(code)).unwrap_or(self.status);
-        let inner = Raw { json: Some(error), text: String::new(), status, ..*self };
-        Some(inner.refusal())
+        Some(Raw { json: Some(error), text: String::new(), ..*self }.refusal_inside())
+    }
+
+    /// The refusal in an error that arrived under a good status: its own code speaks, where it has one.
+    fn refusal_inside(self) -> Refusal {
+        let code = parse::count(&self.error()["code"]).and_then(|code| u16::try_from(code).ok());
+        let status = code.filter(|code| (400..600).contains(code)).unwrap_or(self.status);
+        Raw { status, ..self }.refusal()
     }
 
     fn header(&self, name: &str) -> Option<&str> {
@@ -243,12 +260,22 @@ impl<'a> Raw<'a> {
             503 | 529 => Refusal::Overloaded { retry_after: self.retry_after(), detail },
             // A request that timed out, collided or came too early on the server's side may be sent again.
             408 | 409 | 425 => Refusal::Transient { detail },
-            300..=399 => Refusal::RequestRefused {
-                detail: clean_message(&format!("{detail} (a redirect: is base_url right?)")),
-            },
+            300..=399 => Refusal::RequestRefused { detail: self.redirect() },
             400..=499 => Refusal::RequestRefused { detail },
             _ => Refusal::Transient { detail },
         }
+    }
+
+    /// A redirect is never followed: it would carry the key to wherever it points.
+    fn redirect(&self) -> String {
+        // What comes after the path may hold anything, secrets included.
+        let place = self.header("location").and_then(|to| to.split(['?', '#']).next()).unwrap_or_default();
+        let place = if place.is_empty() { "elsewhere" } else { place };
+        clean_message(&format!(
+            "HTTP {}: the address redirects to {place}, and keys are not sent along: put the right address into base_url \
+             of this provider",
+            self.status
+        ))
     }
 
     /// A good status without a usable answer.

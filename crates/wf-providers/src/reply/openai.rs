@@ -26,14 +26,20 @@ pub(super) fn answer(raw: &Raw<'_>) -> Result<Answer, Refusal> {
         _ => String::new(),
     };
     let truncated = finish == "length";
+    match finish {
+        // Parts of the text are missing.
+        "content_filter" => {
+            let detail =
+                clean_message(&format!("HTTP {}: the reply was withheld (content_filter)", raw.status));
+            return Err(Refusal::RequestRefused { detail });
+        }
+        // OpenRouter's word for a provider behind it that broke off.
+        "error" => return Err(raw.not_an_answer("a reply that broke off")),
+        _ => {}
+    }
     if text.is_empty() {
         if let Some(words) = message["refusal"].as_str() {
             let detail = clean_message(&format!("HTTP {}: the model declined: {words}", raw.status));
-            return Err(Refusal::RequestRefused { detail });
-        }
-        if finish == "content_filter" {
-            let detail =
-                clean_message(&format!("HTTP {}: the reply was withheld (content_filter)", raw.status));
             return Err(Refusal::RequestRefused { detail });
         }
         if !truncated {

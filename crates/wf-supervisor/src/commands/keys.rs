@@ -11,6 +11,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use wf_core::credentials::{KeyIndex, QuotaLimits};
 use wf_providers::{Refusal, build_key_check, read_key_check};
+use wf_worker::{Route, agent};
 
 use super::pool;
 use crate::config::{Configuration, Environ, PoolSettings};
@@ -289,14 +290,9 @@ pub fn ask_provider(pool: &PoolSettings, key: &KeyConfig, secret: &Secret) -> Re
         return Err(format!("there is no provider {:?}", key.provider));
     };
     let request = build_key_check(provider.kind, &provider.base_url, secret.expose());
-    let agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        // A redirect would carry the key to somewhere else.
-        .max_redirects(0)
-        .timeout_global(Some(CHECK_TIME))
-        .build()
-        .new_agent();
-    let mut call = agent.get(&request.url);
+    let proxy = provider.network.proxy.as_deref();
+    let route = Route::choose(proxy, &provider.base_url, |name| std::env::var(name).ok())?;
+    let mut call = agent(&route).get(&request.url).config().timeout_global(Some(CHECK_TIME)).build();
     for (name, value) in &request.headers {
         call = call.header(*name, value);
     }

@@ -5,6 +5,7 @@ pub mod environ;
 mod key_table;
 mod layers;
 pub mod project;
+mod provider_table;
 mod roles;
 mod schema;
 mod settings;
@@ -65,7 +66,8 @@ impl Configuration {
             let built_in = providers.get(name);
             let kind = table.kind.or(built_in.map(|p| p.kind)).unwrap_or(Dialect::OpenAi);
             let base_url = table.base_url.clone().unwrap_or_else(|| kind.default_base_url().to_owned());
-            providers.insert(name.clone(), ProviderSettings { name: name.clone(), kind, base_url });
+            let network = table.network.clone();
+            providers.insert(name.clone(), ProviderSettings { name: name.clone(), kind, base_url, network });
         }
         let keys = if file.keys.is_empty() { default_keys(environ) } else { file.keys.clone() };
         let pool = PoolSettings { providers, keys, limits: file.quota.clone() };

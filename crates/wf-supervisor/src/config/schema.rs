@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use wf_core::credentials::QuotaLimits;
-use wf_providers::Dialect;
 
-use super::document::{SECRETS_ELSEWHERE, Source, Table, Value, nearest};
+use super::document::{Source, Table, Value, nearest};
 #[cfg(test)]
 use super::key_table::{KEY, SECRET};
 use super::key_table::{key, plain_name};
+#[cfg(test)]
+use super::provider_table::PROVIDER;
+use super::provider_table::{ProviderTable, provider};
 use crate::cli::value::{self, WorkflowName};
 use crate::exit::Trouble;
 use crate::items::Pattern;
@@ -38,7 +40,6 @@ const RUN: &[&str] = &[
     "pass_env",
     "max_log",
 ];
-const PROVIDER: &[&str] = &["kind", "base_url"];
 const LIMITS: &[&str] = &["rpm", "tpm", "rpd"];
 const QUOTA: &[&str] = &["rpm", "tpm", "rpd", "models"];
 const WORKFLOW: &[&str] = &[
@@ -80,15 +81,6 @@ pub enum RunValue {
     One(String),
     /// A list of strings.
     Many(Vec<String>),
-}
-
-/// A `[providers.NAME]` table.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ProviderTable {
-    /// The wire dialect; absent for the built-in names.
-    pub kind: Option<Dialect>,
-    /// Scheme, host and path prefix, without a trailing slash.
-    pub base_url: Option<String>,
 }
 
 /// A `drafter` or `reviewer`.
@@ -208,43 +200,6 @@ fn run_value(run: &Table<'_>, key: &str, value: Value<'_>) -> Result<RunValue, T
     let list = matches!(key, "with_key" | "pass_env");
     let read = if list { value.strings().map(RunValue::Many) } else { value.scalar().map(RunValue::One) };
     read.ok_or_else(|| run.wrong(key, value, if list { "a list of strings" } else { "a single value" }))
-}
-
-fn provider(name: &str, table: &Table<'_>) -> Result<ProviderTable, Trouble> {
-    table.only(PROVIDER)?;
-    plain_name(name).map_err(|why| table.refuse(&why))?;
-    let kind = match table.string("kind")? {
-        Some(word) => {
-            Some(word.parse::<Dialect>().map_err(|why| table.refuse_key("kind", &why.to_string()))?)
-        }
-        None => None,
-    };
-    if kind.is_none() && !Dialect::ALL.iter().any(|d| d.name() == name) {
-        return Err(table.refuse("kind is missing: gemini, anthropic or openai (any compatible server)"));
-    }
-    let base_url = match table.string("base_url")? {
-        Some(url) => Some(base_url(url).map_err(|why| table.refuse_key("base_url", &why))?),
-        None => None,
-    };
-    Ok(ProviderTable { kind, base_url })
-}
-
-fn base_url(url: &str) -> Result<String, String> {
-    let rest = url
-        .strip_prefix("https://")
-        .or_else(|| url.strip_prefix("http://"))
-        .ok_or("an address begins with https:// or http://")?;
-    let authority = rest.split('/').next().unwrap_or_default();
-    if authority.contains('@') {
-        return Err(format!("an address may not carry a name or password; {SECRETS_ELSEWHERE}"));
-    }
-    if authority.is_empty()
-        || url.contains(['?', '#'])
-        || url.contains(|c: char| c.is_whitespace() || c.is_control())
-    {
-        return Err("an address has a scheme, a host, and at most a path".to_owned());
-    }
-    Ok(url.trim_end_matches('/').to_owned())
 }
 
 fn quota(table: &Table<'_>) -> Result<BTreeMap<Option<String>, QuotaLimits>, Trouble> {

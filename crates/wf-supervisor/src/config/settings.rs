@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use wf_core::credentials::{PoolSpec, QuotaLimits};
 use wf_providers::Dialect;
+use wf_worker::job::Network;
 
 use super::layers::Setting;
 use super::project::Project;
@@ -24,12 +25,19 @@ pub struct ProviderSettings {
     pub kind: Dialect,
     /// Scheme, host and path prefix, without a trailing slash.
     pub base_url: String,
+    /// How calls travel.
+    pub network: Network,
 }
 
 impl ProviderSettings {
     /// The provider that a dialect is named after, at its own address.
     pub fn built_in(kind: Dialect) -> ProviderSettings {
-        ProviderSettings { name: kind.name().to_owned(), kind, base_url: kind.default_base_url().to_owned() }
+        ProviderSettings {
+            name: kind.name().to_owned(),
+            kind,
+            base_url: kind.default_base_url().to_owned(),
+            network: Network::default(),
+        }
     }
 
     /// The variable in which `--with-key` hands over a key: the usual one of the provider's kind.
@@ -39,7 +47,12 @@ impl ProviderSettings {
 
     /// The embedded mock. Its address is known once it listens; until then it is empty.
     pub fn mock() -> ProviderSettings {
-        ProviderSettings { name: "mock".to_owned(), kind: Dialect::Gemini, base_url: String::new() }
+        ProviderSettings {
+            name: "mock".to_owned(),
+            kind: Dialect::Gemini,
+            base_url: String::new(),
+            network: Network::default(),
+        }
     }
 }
 

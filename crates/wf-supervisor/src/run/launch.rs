@@ -334,6 +334,7 @@ fn role(role: &RoleSettings) -> Role {
         model: role.model.clone(),
         base_url: role.provider.base_url.clone(),
         max_output_tokens: role.max_output_tokens,
+        network: role.provider.network.clone(),
     }
 }
 

@@ -10,6 +10,7 @@ fn role(model: &str) -> Role {
         model: model.into(),
         base_url: "http://127.0.0.1:1".into(),
         max_output_tokens: 100,
+        network: crate::job::Network::default(),
     }
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use serde::Deserialize;
 use ureq::Agent;
 use wf_protocol::{CallOutcome, Client, Dimension, LeaseRequest, QuotaHint};
-use wf_providers::{Dialect, Prompt, Refusal, Reply, build_request, read_reply};
+use wf_providers::{Delivery, Dialect, Prompt, Refusal, Reply, build_request, read_reply};
 
 /// The model that is asked for: the mock answers as any.
 pub const MODEL: &str = "bench";
@@ -37,7 +37,7 @@ impl Wire {
 
     fn exchange(&self, secret: &str, prompt: &Prompt) -> Result<Reply, ureq::Error> {
         let dialect = Dialect::OpenAi;
-        let request = build_request(dialect, &self.base_url, MODEL, secret, prompt);
+        let request = build_request(dialect, &self.base_url, MODEL, secret, prompt, Delivery::Whole);
         let mut call = self.agent.post(&request.url);
         for (name, value) in &request.headers {
             call = call.header(*name, value);

@@ -3,6 +3,7 @@
 mod answers;
 mod hostile;
 mod refusals;
+mod streams;
 
 use serde_json::{Value, json};
 

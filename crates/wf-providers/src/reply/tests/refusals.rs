@@ -66,13 +66,22 @@ fn gemini_refusals() {
             "limit 0 in the message",
             429,
             exhausted("* Quota exceeded for metric: g/free_tier_requests, limit: 0, model: m", json!([])),
-            ("request-refused", None, None, None),
+            ("limited", None, None, Some(0)),
+        ),
+        (
+            "limit 0 behind another",
+            429,
+            exhausted(
+                "* Quota exceeded for metric: a, limit: 15, model: m\n* Quota exceeded for metric: b, limit: 0",
+                json!([]),
+            ),
+            ("limited", None, None, Some(0)),
         ),
         (
             "limit 0 as a value",
             429,
             exhausted("", json!([quota_failure(&[(PER_DAY, "0"), (PER_MINUTE, "0")]), retry_info("30s")])),
-            ("request-refused", None, None, None),
+            ("limited", RPD, None, Some(0)),
         ),
         (
             "a limit that begins with 0 in no way is 0",

@@ -63,7 +63,7 @@ fn unknown_keys() {
     [run]⏎xyz = 3
         wf.toml:2: unknown key run.xyz: known are parallel, max_parallel, workflow, timeout, idle_timeout, run_timeout, max_wait, grace, call_timeout, max_retries, item_retries, max_fail, budget_tokens, output, progress, joblog, with_key, pass_env, max_log
     [providers.gemini]⏎url = "https://x"
-        wf.toml:2: unknown key providers.gemini.url: known are kind, base_url
+        wf.toml:2: unknown key providers.gemini.url: known are kind, base_url, stream, stall_timeout, proxy, allow_http
     [[keys]]⏎name = "a"⏎providr = "gemini"
         wf.toml:3: unknown key keys.providr: did you mean "provider"?
     [quota.a]⏎rpn = 3
@@ -128,6 +128,13 @@ fn wrong_values() {
         "[providers.other]\nkind = \"grok\"",
         "[providers.gemini]\nbase_url = \"example.com\"",
         "[providers.gemini]\nbase_url = \"https://\"",
+        "[providers.gemini]\nbase_url = \"http://example.com\"",
+        "[providers.gemini]\nbase_url = \"http://example.com\"\nallow_http = false",
+        "[providers.gemini]\nstream = \"yes\"",
+        "[providers.gemini]\nstall_timeout = \"0s\"",
+        "[providers.gemini]\nstall_timeout = \"90\"",
+        "[providers.gemini]\nproxy = \"proxy:3128\"",
+        "[providers.gemini]\nproxy = \"http://me:secret@proxy:3128\"",
         "[quota.a]\nrpm = 0",
         "[quota.a]\nrpm = -1",
         "[quota.a]\nrpm = 1.5",
@@ -184,6 +191,20 @@ fn wrong_values() {
         wf.toml:2: providers.gemini.base_url: an address begins with https:// or http://
     [providers.gemini]⏎base_url = "https://"
         wf.toml:2: providers.gemini.base_url: an address has a scheme, a host, and at most a path
+    [providers.gemini]⏎base_url = "http://example.com"
+        wf.toml:2: providers.gemini.base_url: keys and documents would travel without encryption: write https://, or set allow_http = true
+    [providers.gemini]⏎base_url = "http://example.com"⏎allow_http = false
+        wf.toml:2: providers.gemini.base_url: keys and documents would travel without encryption: write https://, or set allow_http = true
+    [providers.gemini]⏎stream = "yes"
+        wf.toml:2: providers.gemini.stream must be true or false
+    [providers.gemini]⏎stall_timeout = "0s"
+        wf.toml:2: providers.gemini.stall_timeout: it is zero; "off" takes the bound away
+    [providers.gemini]⏎stall_timeout = "90"
+        wf.toml:2: providers.gemini.stall_timeout: 90 has no unit: write 90s, 90m or 90h
+    [providers.gemini]⏎proxy = "proxy:3128"
+        wf.toml:2: providers.gemini.proxy: an address begins with https:// or http://
+    [providers.gemini]⏎proxy = "http://me:secret@proxy:3128"
+        wf.toml:2: providers.gemini.proxy: a proxy's name and password stand in the variable HTTPS_PROXY, not here
     [quota.a]⏎rpm = 0
         wf.toml:2: quota.a.rpm must be a whole number from 1
     [quota.a]⏎rpm = -1

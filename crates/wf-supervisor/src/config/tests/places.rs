@@ -46,7 +46,7 @@ fn where_things_are() {
 
 #[test]
 fn warnings_about_the_pool() {
-    let text = "[quota.idle]\nrpm = 3\n[providers.far]\nkind = \"openai\"\nbase_url = \"http://example.com\"";
+    let text = "[quota.idle]\nrpm = 3\n[providers.far]\nkind = \"openai\"\nbase_url = \"http://example.com\"\nallow_http = true";
     insta::assert_snapshot!(settings(text, &[], &["--", "true"]).unwrap().warnings.join("\n"), @r#"
     no key is in the quota group "idle" of wf.toml
     keys and documents travel to http://example.com without encryption (provider "far")
