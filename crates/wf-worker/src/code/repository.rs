@@ -113,19 +113,28 @@ impl<'a> Repository<'a> {
     /// Makes sure that the worktree is there, on its branch; whether it had to be made again.
     pub fn restore(&self, place: &Place) -> Result<bool, Halt> {
         let common = self.common()?;
-        if let Some(sound) = self.standing(&common)?
-            && sound.branch == place.branch
-        {
-            self.remove_stale_locks()?;
+        if self.stands(&common, place)? {
             return Ok(false);
         }
         let _lock = self.owner().lock(&common)?;
         self.borrow_objects()?;
+        // Again: what was seen without the lock may have been another worker's write half done.
+        if self.stands(&common, place)? {
+            return Ok(false);
+        }
         self.clear_leftovers(&common, &place.branch)?;
         let tip = self.tip(&place.branch)?;
         let start = if tip.is_some() { Start::Branch } else { Start::New(place.base.clone()) };
         self.add(&place.branch, &start)?;
         Ok(true)
+    }
+
+    fn stands(&self, common: &Path, place: &Place) -> Result<bool, Halt> {
+        let stands = self.standing(common)?.is_some_and(|sound| sound.branch == place.branch);
+        if stands {
+            self.remove_stale_locks()?;
+        }
+        Ok(stands)
     }
 
     /// The commit that was made of the work, where the branch has one right after the place's base.
@@ -212,8 +221,11 @@ impl<'a> Repository<'a> {
             git.wanted(&words(["config", key, value]), MEND)?;
         }
         let alternates = apart.join("objects/info/alternates");
+        // In one step: workers that hold no lock read objects meanwhile.
+        let fresh = apart.join("objects/info/alternates.new");
         let written = fs::create_dir_all(apart.join("objects/info"))
-            .and_then(|()| fs::write(&alternates, format!("{}\n", common.join("objects").display())));
+            .and_then(|()| fs::write(&fresh, format!("{}\n", common.join("objects").display())))
+            .and_then(|()| fs::rename(&fresh, &alternates));
         written.map_err(|e| failed(&alternates, "cannot be written", &e))
     }
 

@@ -171,7 +171,7 @@ mod tests {
         insta::assert_snapshot!(run(dir.path(), &[]).unwrap(), @r"
     wrote 1 template to prompts/: mend.md
     kept in prompts/, because they differ from the built-in ones: drafter.md
-    9 in prompts/ were as built in already
+    17 in prompts/ were as built in already
     ");
         assert_eq!(fs::read_to_string(dir.path().join("prompts/drafter.md")).unwrap(), "Mine.");
         for (name, text) in EMBEDDED.iter().filter(|(name, _)| *name != "drafter.md") {

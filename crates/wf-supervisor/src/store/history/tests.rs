@@ -413,7 +413,13 @@ fn a_writer_that_cannot_keep_up_reads_the_journal_at_the_end() {
     fs::rename(run_dir.path().join("written"), run_dir.journal()).unwrap();
     let failed = |e: &StoreError| panic!("{e}");
     let writer = HistoryWriter::start(history, run(B), journal.sync_handle().unwrap(), failed).unwrap();
-    for entry in &all {
+    let (first, rest) = all.split_at(1);
+    writer.send(std::slice::from_ref(&first[0].record), first[0].at);
+    // From then on the thread waits for the other process.
+    while writer.has_waiting() {
+        std::thread::yield_now();
+    }
+    for entry in rest {
         writer.send(std::slice::from_ref(&entry.record), entry.at);
     }
     assert!(writer.is_behind(), "the queue holds less than {} records", all.len());

@@ -161,6 +161,12 @@ impl HistoryWriter {
         self.inbox.lock().is_behind
     }
 
+    /// Whether something waits for the thread.
+    #[cfg(test)]
+    pub fn has_waiting(&self) -> bool {
+        !self.inbox.lock().batch.is_empty()
+    }
+
     /// Waits until everything is durable.
     pub fn finish(self) -> Result<History, StoreError> {
         self.inbox.close();
