@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::{cargo, check, say, tidy};
+use crate::{bench, cargo, check, say, tidy};
 
 /// A step's name and what it does.
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     ("format", || check(cargo().args(["fmt", "--all", "--check"]))),
     ("clippy", || {
         check(cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))
@@ -18,6 +18,7 @@ const STEPS: [Step; 6] = [
     ("tidy", tidy::run),
     ("dependencies", deny),
     ("build", || check(cargo().args(["build", "--workspace", "--locked"]))),
+    ("benchmarks run", bench::prove),
     ("tests", || check(cargo().args(["test", "--workspace", "--locked"]))),
 ];
 

@@ -48,11 +48,11 @@ pub struct Args {
 
 /// What every suite needs to know.
 pub struct Bench {
-    /// The release binary of the supervisor.
+    /// The supervisor.
     supervisor: PathBuf,
-    /// The release binary of the mock provider.
+    /// The mock provider.
     mock: PathBuf,
-    /// This program, as a release binary: it plays the limits, workers, and other ways to do things.
+    /// This program: it plays the limits, workers, and other ways to do things.
     actor: PathBuf,
     /// A directory for what runs write.
     work: PathBuf,
@@ -83,15 +83,12 @@ pub fn run(args: &Args) -> Result<()> {
     // Children have directories of their own, where a relative path would lead elsewhere.
     let work = work.canonicalize()?;
     let machine = Machine::look(&work);
-    // One after the other: asked for together, they would be built with each other's features, and not as a user's are.
-    for package in ["wf-supervisor", "xtask"] {
-        check(cargo().args(["build", "--release", "--locked", "--package", package, "--bins"]))?;
-    }
-    let release = |name: &str| target_dir().join("release").join(name);
+    let profile = build(args.quick)?;
+    let binary = |name: &str| target_dir().join(profile).join(name);
     let bench = Bench {
-        supervisor: release("wf-supervisor"),
-        mock: release("wf-mock-llm"),
-        actor: release("xtask"),
+        supervisor: binary("wf-supervisor"),
+        mock: binary("wf-mock-llm"),
+        actor: binary("xtask"),
         work,
         peers: Peers::find(),
         quick: args.quick,
@@ -122,6 +119,24 @@ pub fn run(args: &Args) -> Result<()> {
         bail!("could not measure: {}", broken.join(", "));
     }
     Ok(())
+}
+
+/// Builds what is measured; the directory it is in. A quick run takes what the tests use: its figures mean nothing anyway.
+fn build(quick: bool) -> Result<&'static str> {
+    if quick {
+        check(cargo().args(["build", "--locked", "--workspace"]))?;
+        return Ok("debug");
+    }
+    // One after the other: asked for together, they would be built with each other's features, and not as a user's are.
+    for package in ["wf-supervisor", "xtask"] {
+        check(cargo().args(["build", "--release", "--locked", "--package", package, "--bins"]))?;
+    }
+    Ok("release")
+}
+
+/// Runs every suite quickly, to prove that it runs.
+pub fn prove() -> Result<()> {
+    run(&Args { suites: Vec::new(), quick: true, install_peers: false, work: None })
 }
 
 /// Runs one suite, shows its tables and writes its files.

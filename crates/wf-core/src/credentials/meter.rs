@@ -63,8 +63,9 @@ impl Meter {
     /// What the last minute held.
     pub(super) fn last_minute(&self, now: Time) -> u64 {
         let gone = Meter::slot(now).saturating_sub(self.newest).min(SLOTS as u64);
-        let kept = (0..SLOTS as u64 - gone).map(|back| self.newest.saturating_sub(back) % SLOTS as u64);
-        kept.fold(0, |sum: u64, slot| sum.saturating_add(self.slots[slot as usize]))
+        // Nothing was before slot 0.
+        let kept = (0..SLOTS as u64 - gone).map_while(|back| self.newest.checked_sub(back));
+        kept.fold(0, |sum: u64, slot| sum.saturating_add(self.slots[(slot % SLOTS as u64) as usize]))
     }
 
     /// Whether a whole minute has been watched, without which a count says little of a rate.
@@ -88,6 +89,15 @@ mod tests {
         assert!(meter.has_seen_a_minute(now));
         assert_eq!(meter.last_minute(now + Duration::from_secs(30)), 60);
         assert_eq!(meter.last_minute(now + Duration::from_secs(3_000)), 0);
+    }
+
+    #[test]
+    fn what_was_sent_in_the_first_second_counts_once() {
+        let mut meter = Meter::default();
+        meter.count(Time::ZERO, 3);
+        assert_eq!(meter.last_minute(Time::ZERO), 3);
+        meter.count(Time::from_millis(30_000), 1);
+        assert_eq!(meter.last_minute(Time::from_millis(30_000)), 4);
     }
 
     #[test]

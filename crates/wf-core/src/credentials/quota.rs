@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::bucket::{Gcra, Rate, TokenBucket};
+use super::bucket::{Gcra, MINUTE, Rate, TokenBucket};
 use super::day::{DAY, Day};
 use super::limit::{Limit, LimitOrigin};
 use super::meter::Meter;
@@ -88,6 +88,10 @@ pub(super) struct Quota {
     bare: u32,
     /// Probes in a row that found the day still used up.
     day_probes: u32,
+    /// Whether any call was ever answered.
+    answered: bool,
+    /// When the latest call went out, and whether nothing had for a minute before it.
+    latest: Option<(Time, bool)>,
     ramp: Option<u32>,
     /// When the first call after the latest block went out.
     resumed: Option<Time>,
@@ -116,6 +120,8 @@ impl Quota {
             epoch: 0,
             bare: 0,
             day_probes: 0,
+            answered: false,
+            latest: None,
             ramp: limits.rpm.is_none().then_some(UNKNOWN_START),
             resumed: None,
             refusal_took: Duration::ZERO,
@@ -254,6 +260,7 @@ impl Quota {
             _ => self.block = None,
         }
         self.day.admit(now);
+        self.latest = Some((now, self.latest.is_none_or(|(before, _)| now.since(before) >= MINUTE)));
         self.in_flight += 1;
         self.fresh_in_flight += 1;
         self.resumed.get_or_insert(now);
@@ -298,8 +305,9 @@ impl Quota {
         self.accepted_tokens.settle(ticket.granted, ticket.tokens, used);
         self.requests_limit.accepted(1);
         self.tokens_limit.accepted(used);
+        self.answered = true;
         if ticket.epoch == self.epoch {
-            self.bare = 0;
+            (self.bare, self.day_probes) = (0, 0);
             let end = if self.requests.is_some() { PACED_RAMP_END } else { RAMP_END };
             self.ramp = self.ramp.map(|at_once| at_once + 1).filter(|at_once| *at_once < end);
         }

@@ -10,8 +10,8 @@ use super::super::types::{Dimension, QuotaHint};
 use super::{Block, MOST_PATIENCE, Quota, Ticket};
 use crate::Time;
 
-/// Without a hint a block lasts this long, twice as long after each further refusal, and never longer than a minute: the
-/// limits are per minute.
+/// Without a hint a block lasts this long, twice as long after each further refusal, and no longer than a minute, which
+/// clears every limit of a minute. See [`Quota::bare_wait`] for what a minute does not clear.
 const FIRST_BARE_WAIT: Duration = Duration::from_secs(4);
 /// An exhausted day gets its first probe this long after the refusal.
 pub(super) const DAY_PROBE: Duration = Duration::from_secs(15 * 60);
@@ -102,17 +102,15 @@ impl Quota {
         for hint in refusal.hints {
             self.hint(*hint, ticket.tokens, now);
         }
-        self.learn(refusal, now);
+        let is_unnamed = refusal.dimension.is_none();
+        let alone = is_unnamed && self.latest == Some((ticket.granted, true));
+        self.learn(refusal, alone, now);
         let hinted = refusal.retry_after.map(|wait| wait.min(LONGEST_HINT));
         let is_day = refusal.dimension == Some(Dimension::RequestsPerDay);
         let (wait, probe_in) = match hinted {
             _ if is_day => self.day_wait(hinted, probe, dice, now),
             Some(wait) => (dice.stretched(wait), None),
-            None => {
-                self.bare += 1;
-                let wait = FIRST_BARE_WAIT.saturating_mul(1 << (self.bare - 1).min(8)).min(MINUTE);
-                (dice.stretched(wait), None)
-            }
+            None => (dice.stretched(self.bare_wait(is_unnamed, alone)), None),
         };
         let before = self.block.as_ref().map_or(Time::ZERO, |b| b.until);
         let until = (now + wait).max(before);
@@ -127,6 +125,26 @@ impl Quota {
             bucket.hold_until(until);
         }
         if probe { Blocked::Prolonged } else { Blocked::Began(until.since(now)) }
+    }
+
+    /// How long to send nothing after a refusal that says nothing of its end.
+    ///
+    /// Where it does not say which limit was met either, a second one in a row is no limit of a minute's if nothing was
+    /// sent for a minute before its call: the day
+    /// is used up, or the project has no quota, and each try is a call lost. It is looked at again as a used-up day is.
+    /// Where nothing was ever answered and nothing is under way, the first wait is that minute already: two calls are lost
+    /// to a day that was used up before the run, instead of ten in seven minutes.
+    fn bare_wait(&mut self, is_unnamed: bool, alone: bool) -> Duration {
+        self.bare += 1;
+        if self.bare > 1 && alone {
+            let wait = DAY_PROBE * (1 << self.day_probes.min(6));
+            self.day_probes += 1;
+            return wait;
+        }
+        if is_unnamed && !self.answered && self.in_flight == 0 {
+            return MINUTE;
+        }
+        FIRST_BARE_WAIT.saturating_mul(1 << (self.bare - 1).min(8)).min(MINUTE)
     }
 
     /// How long a day that is used up stays so, and when that is probed.
@@ -154,8 +172,9 @@ impl Quota {
         (DAY, Some(probe_in))
     }
 
-    /// Corrects the belief a refusal disproved.
-    fn learn(&mut self, refusal: Refusal<'_>, now: Time) {
+    /// Corrects the belief a refusal disproved. One of a call that was `alone` in its minute, and does not say why, disproves
+    /// none: no rate is that low.
+    fn learn(&mut self, refusal: Refusal<'_>, alone: bool, now: Time) {
         let whole = self.accepted.has_seen_a_minute(now);
         match (refusal.dimension, refusal.limit) {
             (Some(Dimension::RequestsPerDay), Some(limit)) => self.day.state(limit),
@@ -165,6 +184,7 @@ impl Quota {
                 self.tokens_limit.refused_although_paced(self.accepted_tokens.last_minute(now), whole);
             }
             (Some(Dimension::RequestsPerMinute), Some(limit)) => self.requests_limit.state(limit),
+            (None, _) if alone => {}
             (Some(Dimension::RequestsPerMinute) | None, _) => {
                 self.requests_limit.refused_although_paced(self.accepted.last_minute(now), whole);
             }
