@@ -165,7 +165,10 @@ impl Quota {
             return (wait.max(midnight), (!is_probe).then(|| wait.max(DAY_PROBE)));
         }
         if let Some(wait) = hinted {
-            return (dice.stretched(wait), None);
+            // Believed once: a hint of a second that was followed and led to the next refusal is no hint of the day's end.
+            let proved = self.day_probes.checked_sub(1).map(|times| DAY_PROBE * (1 << times.min(6)));
+            self.day_probes += 1;
+            return (dice.stretched(wait.max(proved.unwrap_or_default())), None);
         }
         let probe_in = DAY_PROBE * (1 << self.day_probes.min(6));
         self.day_probes += 1;
