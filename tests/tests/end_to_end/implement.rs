@@ -1,5 +1,7 @@
 //! The built-in workflow `implement`: designs become code on branches, in a real repository with real test runners.
 
+mod kills;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;

@@ -1,6 +1,7 @@
 //! What `wf-supervisor` promises, tried with the real binaries.
 
 mod bounds;
+mod deaths;
 mod edges;
 mod flows;
 mod happy_path;

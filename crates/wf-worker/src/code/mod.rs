@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod changes;
 pub mod failing;
+mod leftovers;
 pub mod path;
 pub mod repository;
 pub mod tree;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::leftovers::{is_half_made, unlock_branch};
 use super::tree::unfinished_beside;
 use crate::git::{Answer, Git};
 use crate::halt::Halt;
@@ -86,10 +87,10 @@ impl<'a> Repository<'a> {
         let common = self.common()?;
         let _lock = self.owner().lock(&common)?;
         self.borrow_objects()?;
-        self.clear_leftovers(&common, branch)?;
+        self.clear_leftovers(&common)?;
         let (branch, how) = match self.standing(&common)? {
             Some(sound) if is_of(&sound.branch, branch) => {
-                self.set_back(&sound, &head, keep)?;
+                self.set_back(&common, &sound, &head, keep)?;
                 (sound.branch, "taken up again")
             }
             Some(sound) => {
@@ -101,7 +102,7 @@ impl<'a> Repository<'a> {
             }
             None => {
                 let (name, start) = self.choose(branch, &head, ours)?;
-                self.add(&name, &start)?;
+                self.add(&common, &name, &start)?;
                 (name, "made")
             }
         };
@@ -122,10 +123,10 @@ impl<'a> Repository<'a> {
         if self.stands(&common, place)? {
             return Ok(false);
         }
-        self.clear_leftovers(&common, &place.branch)?;
+        self.clear_leftovers(&common)?;
         let tip = self.tip(&place.branch)?;
         let start = if tip.is_some() { Start::Branch } else { Start::New(place.base.clone()) };
-        self.add(&place.branch, &start)?;
+        self.add(&common, &place.branch, &start)?;
         Ok(true)
     }
 
@@ -156,9 +157,13 @@ impl<'a> Repository<'a> {
         }
     }
 
-    /// Waits until no other worker writes to the repository; see [`Git::lock`].
-    pub fn lock(&self) -> Result<fs::File, Halt> {
-        self.owner().lock(&self.common()?)
+    /// Waits until no other worker writes to the repository (see [`Git::lock`]), and opens the branch where a killed
+    /// commit left it locked.
+    pub fn lock(&self, branch: &str) -> Result<fs::File, Halt> {
+        let common = self.common()?;
+        let lock = self.owner().lock(&common)?;
+        unlock_branch(&common, branch);
+        Ok(lock)
     }
 
     /// Removes the worktree; the branch stays. One that is gone already is no error.
@@ -179,7 +184,8 @@ impl<'a> Repository<'a> {
         }
         remove_dir(self.worktree)?;
         let _ = fs::remove_file(unfinished_beside(self.worktree));
-        Ok(())
+        // Of a worktree that a killed git had removed half of, git still keeps its half.
+        self.forget_half_made(&common)
     }
 
     /// The project's commit, and its directory inside its repository.
@@ -229,76 +235,8 @@ impl<'a> Repository<'a> {
         written.map_err(|e| failed(&alternates, "cannot be written", &e))
     }
 
-    /// Removes what a killed git left half-made of this worktree, and its locks. Under the lock nobody else is at it.
-    fn clear_leftovers(&self, common: &Path, branch: &str) -> Result<(), Halt> {
-        let _ = fs::remove_file(common.join("refs/heads").join(format!("{branch}.lock")));
-        let own = self.worktree.file_name().unwrap_or_default().as_encoded_bytes();
-        for entry in fs::read_dir(common.join("worktrees")).into_iter().flatten().flatten() {
-            // Git calls it as the worktree is called, with a number where that name is taken.
-            let is_ours = entry.file_name().as_encoded_bytes().starts_with(own);
-            if is_ours && self.is_stale(&entry.path()) {
-                remove_dir(&entry.path())?;
-            }
-        }
-        if fs::symlink_metadata(self.worktree).is_err() {
-            return Ok(());
-        }
-        match self.administration()? {
-            Some(own) if is_half_made(&own) => {
-                remove_dir(self.worktree)?;
-                remove_dir(&own)
-            }
-            Some(_) => self.remove_stale_locks(),
-            None => self.move_aside(),
-        }
-    }
-
-    /// Whether what git knows of a worktree called like this one is of none: half-made, or of this one, which is gone.
-    fn is_stale(&self, administration: &Path) -> bool {
-        let Ok(file) = fs::read_to_string(administration.join("gitdir")) else { return true };
-        // Where its `.git` is, relative to here or absolute.
-        let file = administration.join(file.trim_end());
-        let Some(worktree) = file.parent().filter(|dir| fs::symlink_metadata(dir).is_err()) else {
-            return false;
-        };
-        let place = |path: &Path| Some((path.parent()?.canonicalize().ok()?, path.file_name()?.to_owned()));
-        place(worktree) == place(self.worktree)
-    }
-
-    fn remove_stale_locks(&self) -> Result<(), Halt> {
-        let Some(own) = self.administration()? else { return Ok(()) };
-        for name in ["index.lock", "HEAD.lock"] {
-            let _ = fs::remove_file(own.join(name));
-        }
-        Ok(())
-    }
-
-    /// A directory in the worktree's place that git does not know: kept, somebody may miss it.
-    fn move_aside(&self) -> Result<(), Halt> {
-        let mut name = self.worktree.as_os_str().to_owned();
-        name.push(".aside-");
-        let free = (1..10_000)
-            .map(|n| {
-                let mut name = name.clone();
-                name.push(n.to_string());
-                PathBuf::from(name)
-            })
-            .find(|path| fs::symlink_metadata(path).is_err())
-            .ok_or_else(|| {
-                Halt::Failed(format!("too many directories beside {}", self.worktree.display()))
-            })?;
-        fs::rename(self.worktree, &free).map_err(|e| failed(self.worktree, "cannot be moved aside", &e))?;
-        let console = self.project.console;
-        console.say(&format!(
-            "{} was no worktree of git's: it is now {}",
-            self.worktree.display(),
-            free.display()
-        ));
-        Ok(())
-    }
-
     /// Where git keeps what it knows of the worktree, if it knows it.
-    fn administration(&self) -> Result<Option<PathBuf>, Halt> {
+    pub(super) fn administration(&self) -> Result<Option<PathBuf>, Halt> {
         if !self.worktree.join(".git").is_file() {
             return Ok(None);
         }
@@ -329,11 +267,13 @@ impl<'a> Repository<'a> {
     /// commit, or its own where it has any.
     fn set_back(
         &self,
+        common: &Path,
         sound: &Sound,
         head: &str,
         keep: &mut dyn FnMut(&str) -> Result<(), Halt>,
     ) -> Result<(), Halt> {
         let git = self.git();
+        unlock_branch(common, &sound.branch);
         git.wanted(&words(["add", "-A"]), MEND)?;
         match git.ask(
             &words(["diff", "--cached", "--binary", "--no-color", "--no-ext-diff", "HEAD"]),
@@ -380,8 +320,9 @@ impl<'a> Repository<'a> {
         )))
     }
 
-    fn add(&self, branch: &str, start: &Start) -> Result<(), Halt> {
+    fn add(&self, common: &Path, branch: &str, start: &Start) -> Result<(), Halt> {
         self.is_free(branch)?;
+        unlock_branch(common, branch);
         let path = self.worktree.as_os_str();
         let mut args = words(["worktree", "add", "-q"]).to_vec();
         match start {
@@ -440,11 +381,6 @@ fn is_of(name: &str, branch: &str) -> bool {
     name.strip_prefix(branch).is_some_and(|rest| rest.is_empty() || rest.starts_with(".new"))
 }
 
-/// Git marks a worktree while it makes it (`add_worktree` in its `builtin/worktree.c` writes this reason).
-fn is_half_made(administration: &Path) -> bool {
-    fs::read_to_string(administration.join("locked")).is_ok_and(|why| why.trim() == "initializing")
-}
-
 /// A one-line answer.
 fn line(git: Git<'_>, args: &[&OsStr]) -> Result<Option<String>, Halt> {
     match git.ask(args, LINE_BYTES)? {
@@ -453,7 +389,8 @@ fn line(git: Git<'_>, args: &[&OsStr]) -> Result<Option<String>, Halt> {
     }
 }
 
-fn remove_dir(dir: &Path) -> Result<(), Halt> {
+/// Removes a directory with all that is in it, if it is there.
+pub(super) fn remove_dir(dir: &Path) -> Result<(), Halt> {
     match fs::remove_dir_all(dir) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed(dir, "cannot be removed", &e)),
         _ => Ok(()),
@@ -465,6 +402,6 @@ pub fn words<const N: usize>(words: [&str; N]) -> [&OsStr; N] {
     words.map(OsStr::new)
 }
 
-fn failed(path: &Path, what: &str, error: &io::Error) -> Halt {
+pub(super) fn failed(path: &Path, what: &str, error: &io::Error) -> Halt {
     Halt::Failed(format!("{} {what}: {error}", path.display()))
 }

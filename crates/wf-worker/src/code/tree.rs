@@ -73,8 +73,10 @@ struct Place {
 }
 
 impl Tree {
-    /// Files below `root`. `unfinished` is a path of ours alone, outside of `root` and on the same file system.
+    /// Files below `root`. `unfinished` is a path of ours alone, outside of `root` and on the same file system; what a
+    /// killed process of ours left there is removed.
     pub fn open(root: &Path, unfinished: PathBuf) -> io::Result<Tree> {
+        let _ = fs::remove_file(&unfinished);
         let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let root = nix::fcntl::open(root, flags, Mode::empty())?;
         Ok(Tree { root, unfinished })
@@ -290,6 +292,9 @@ mod tests {
     fn files_are_made_replaced_read_and_removed() {
         let w = world();
         let path = |text| SafePath::read(text).unwrap();
+        fs::write(unfinished_beside(&w.root()), "half of it").unwrap();
+        Tree::open(&w.root(), unfinished_beside(&w.root())).unwrap();
+        assert!(!unfinished_beside(&w.root()).exists());
         w.write("a/b/c.rs").unwrap();
         assert_eq!(w.text("a/b/c.rs"), "new");
         fs::set_permissions(w.root().join("src/lib.rs"), fs::Permissions::from_mode(0o755)).unwrap();

@@ -37,7 +37,7 @@ fn make(work: &mut Work) -> Result<String, Halt> {
     let files: Vec<&str> = files.iter().map(String::as_str).collect();
     let repository = site::repository(work)?;
     {
-        let _lock = repository.lock()?;
+        let _lock = repository.lock(&work.state.code.place.branch)?;
         site.changes(work).commit(&files, &message(work))?;
     }
     let place = &work.state.code.place;

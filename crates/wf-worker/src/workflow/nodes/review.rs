@@ -29,7 +29,7 @@ pub fn diff(work: &mut Work, at: &Position) -> Result<Done, Halt> {
     let files = site.files_to_commit(work)?;
     let files: Vec<&str> = files.iter().map(String::as_str).collect();
     let diff = {
-        let _lock = site::repository(work)?.lock()?;
+        let _lock = site::repository(work)?.lock(&work.state.code.place.branch)?;
         site.changes(work).diff(&files)?
     };
     let Some(diff) = diff else {

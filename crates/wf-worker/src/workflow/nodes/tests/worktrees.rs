@@ -30,7 +30,8 @@ fn approves(stage: &Stage) -> String {
 #[test]
 fn what_a_killed_git_left_is_put_in_order() {
     let make = ["worktree", "add", "-q", "-b", "wf/impl-42"];
-    for leftover in ["branch", "half", "half-gone", "lock", "no-gitdir", "strange"] {
+    for leftover in ["branch", "half", "half-gone", "half-removed", "unborn", "lock", "no-gitdir", "strange"]
+    {
         let stage = stage(right);
         let path = worktree(&stage);
         let path_text = path.to_str().unwrap();
@@ -51,8 +52,15 @@ fn what_a_killed_git_left_is_put_in_order() {
                     fs::write(own.join("locked"), "initializing\n").unwrap();
                     fs::remove_file(path.join("run.sh")).unwrap();
                 }
-                if leftover == "half-gone" {
+                if leftover == "half-gone" || leftover == "unborn" {
                     fs::remove_dir_all(&path).unwrap();
+                }
+                if leftover == "half-removed" {
+                    fs::remove_file(path.join(".git")).unwrap();
+                }
+                if leftover == "unborn" {
+                    fs::write(own.join("locked"), "initializing").unwrap();
+                    fs::create_dir_all(&path).unwrap();
                 }
                 if leftover == "lock" {
                     fs::write(own.join("index.lock"), "").unwrap();
@@ -67,9 +75,52 @@ fn what_a_killed_git_left_is_put_in_order() {
             "run.sh\n",
             "{leftover}"
         );
+        let beside = stage.files(".wf/worktrees");
+        assert_eq!(beside.is_empty(), leftover != "strange", "{leftover}: {beside:?}");
         if leftover == "strange" {
             assert_eq!(stage.file(".wf/worktrees/impl-42.aside-1/thesis.tex").unwrap(), "precious");
         }
+    }
+}
+
+/// The item with its code approved and in the worktree, but not committed.
+fn before_the_commit() -> Stage {
+    let stage = stage(right);
+    stage.stop_after(7);
+    stage.run();
+    assert!(
+        stage.sink.text().contains("N6_review: approved") && worktree(&stage).exists(),
+        "{}",
+        stage.sink.text()
+    );
+    stage
+}
+
+#[test]
+fn locks_of_a_killed_commit_are_not_in_the_way_of_the_next() {
+    let stage = before_the_commit();
+    let own = stage.dir.path().join(".git/worktrees/impl-42");
+    for lock in ["index.lock", "HEAD.lock", "next-index-7.lock", "../../refs/heads/wf/impl-42.lock"] {
+        fs::write(own.join(lock), "").unwrap();
+    }
+    assert_eq!(approves(&stage), "wf/impl-42");
+}
+
+#[test]
+fn a_removal_that_was_killed_is_finished() {
+    for gone in ["worktree's .git", "administration's gitdir"] {
+        let stage = before_the_commit();
+        let path = worktree(&stage);
+        let own = stage.dir.path().join(".git/worktrees/impl-42");
+        git(&stage, &["-C", path.to_str().unwrap(), "commit", "-q", "-a", "-m", "Done"]);
+        if gone.starts_with("worktree") {
+            fs::remove_file(path.join(".git")).unwrap();
+        } else {
+            fs::remove_dir_all(&path).unwrap();
+            fs::remove_file(own.join("gitdir")).unwrap();
+        }
+        assert_eq!(approves(&stage), "wf/impl-42", "{gone}");
+        assert!(!own.exists(), "{gone}");
     }
 }
 
