@@ -35,7 +35,10 @@ impl Ground {
         // GNU parallel keeps things in its home and is slower without them: they outlive the ground.
         let home = bench.work.join("home");
         fs::create_dir_all(&home)?;
-        Ok(Ground { dir, home })
+        let ground = Ground { dir, home };
+        // A project of its own: without this, what runs here would take the checkout around it for its project.
+        ground.write("wf.toml", "")?;
+        Ok(ground)
     }
 
     /// Its path.
