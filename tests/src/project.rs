@@ -7,10 +7,11 @@ use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
+use signal_hook::consts::SIGHUP;
 use tempfile::TempDir;
 
 use crate::processes::{Found, Traces};
@@ -44,6 +45,14 @@ impl Shared {
     }
 }
 
+static HANGUPS_COUNT: OnceLock<()> = OnceLock::new();
+
+/// Has the programs that tests start begin with the default for SIGHUP, also where the tests run under `nohup`: what is
+/// ignored is inherited, what has a handler is reset by exec.
+fn hangups_count() {
+    signal_hook::flag::register(SIGHUP, Arc::default()).expect("a handler can be installed");
+}
+
 /// A directory with a home, a runtime directory and an environment of its own. Dropping it checks that no process of
 /// it is left anywhere.
 #[derive(Debug)]
@@ -62,6 +71,7 @@ impl Default for Project {
 impl Project {
     /// An empty project.
     pub fn new() -> Project {
+        HANGUPS_COUNT.get_or_init(hangups_count);
         // Short, because the path of a socket below it has 100 bytes at most.
         let root =
             tempfile::Builder::new().prefix("wft").tempdir().expect("a temporary directory can be made");

@@ -172,14 +172,14 @@ mod tests {
 
     #[test]
     fn what_is_out_of_order_or_bounds_is_refused_for_good() {
-        let other_version = ToSupervisor::Hello { version: 2, token: TOKEN.into() };
+        let other_version = ToSupervisor::Hello { version: 9, token: TOKEN.into() };
         let bad_token = ToSupervisor::Hello { version: VERSION, token: "x".into() };
         let cases = [
             (vec![checkpointed("a")], RefusalCode::Malformed, "the first message is not a hello"),
             (
                 vec![other_version],
                 RefusalCode::Version,
-                "the worker speaks version 2 of the protocol, the supervisor 1",
+                "the worker speaks version 9 of the protocol, the supervisor 2",
             ),
             (vec![bad_token], RefusalCode::Malformed, "token is not 32 hexadecimal digits"),
             (vec![hello(), hello()], RefusalCode::Malformed, "a second hello"),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::Secret;
 
 /// The protocol's version. Both sides must have the same one.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// From a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -171,6 +171,10 @@ pub enum CallOutcome {
         retry_after_ms: Option<u64>,
         /// The limit, where stated.
         limit: Option<u64>,
+        /// Whether the provider asks for a lower rate than its own limit.
+        slow_down: bool,
+        /// What the headers said; at most 16.
+        hints: Vec<QuotaHint>,
     },
     /// The provider's trouble; no key is to blame.
     Overloaded {

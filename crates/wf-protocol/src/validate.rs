@@ -94,7 +94,7 @@ impl CallOutcome {
     /// Checks every field against its bound.
     pub fn validate(&self) -> Result<(), FieldError> {
         match self {
-            CallOutcome::Ok { hints, .. } if hints.len() > MAX_HINTS => {
+            CallOutcome::Ok { hints, .. } | CallOutcome::Limited { hints, .. } if hints.len() > MAX_HINTS => {
                 Err(FieldError::Hints { hints: hints.len() })
             }
             CallOutcome::KeyRefused { detail }
@@ -112,12 +112,14 @@ impl CallOutcome {
     /// connection.
     pub(crate) fn clip(&mut self) {
         match self {
-            CallOutcome::Ok { hints, .. } => hints.truncate(MAX_HINTS),
+            CallOutcome::Ok { hints, .. } | CallOutcome::Limited { hints, .. } => {
+                hints.truncate(MAX_HINTS);
+            }
             CallOutcome::KeyRefused { detail }
             | CallOutcome::Billing { detail }
             | CallOutcome::RequestRefused { detail }
             | CallOutcome::Transient { detail } => clip_text(detail, MAX_TEXT_BYTES),
-            CallOutcome::Limited { .. } | CallOutcome::Overloaded { .. } | CallOutcome::Abandoned => {}
+            CallOutcome::Overloaded { .. } | CallOutcome::Abandoned => {}
         }
     }
 }

@@ -109,6 +109,8 @@ fn outcomes() -> Vec<CallOutcome> {
             dimension: Some(Dimension::RequestsPerDay),
             retry_after_ms: Some(56_000),
             limit: None,
+            slow_down: false,
+            hints: vec![hint],
         },
         CallOutcome::Overloaded { retry_after_ms: None },
         CallOutcome::KeyRefused { detail: "no".into() },
@@ -234,7 +236,13 @@ fn the_page_has_every_variant_with_its_number() {
     let dimensions = [Dimension::RequestsPerMinute, Dimension::TokensPerMinute, Dimension::RequestsPerDay];
     numbers("Dimension").check(&dimensions, 4, |dimension| ToSupervisor::Release {
         lease: 0,
-        outcome: CallOutcome::Limited { dimension: Some(*dimension), retry_after_ms: None, limit: None },
+        outcome: CallOutcome::Limited {
+            dimension: Some(*dimension),
+            retry_after_ms: None,
+            limit: None,
+            slow_down: false,
+            hints: Vec::new(),
+        },
     });
     let verdicts =
         [JobVerdict::Approved, JobVerdict::NeedsRevision, JobVerdict::Interrupted, JobVerdict::Failed];

@@ -8,6 +8,7 @@
 
 pub mod checkpoint;
 pub mod job;
+pub mod outcome;
 pub mod prompts;
 pub mod workflow;
 

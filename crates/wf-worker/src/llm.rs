@@ -5,15 +5,14 @@
 
 use std::time::{Duration, Instant};
 
-use wf_protocol::{
-    AcquireError, CallOutcome, Dimension, LeaseRequest, QuotaHint, Secret, WaitReason, Waiting,
-};
-use wf_providers::{Answer, Prompt, Refusal, Reply};
+use wf_protocol::{AcquireError, CallOutcome, LeaseRequest, Secret, WaitReason, Waiting};
+use wf_providers::{Answer, Prompt, Reply};
 
 use crate::audit::{Audit, Entry};
 use crate::console::Console;
 use crate::halt::Halt;
 use crate::job::Role;
+use crate::outcome;
 use crate::session::Session;
 use crate::stop::{Cause, Stop};
 
@@ -116,11 +115,7 @@ impl Caller<'_> {
                 }
                 Sent::Replied(Reply::Answer(answer)) => {
                     let kept = keep(&answer);
-                    lease.release(CallOutcome::Ok {
-                        tokens_in: answer.tokens_in,
-                        tokens_out: answer.tokens_out,
-                        hints: answer.hints.iter().map(hint).collect(),
-                    });
+                    lease.release(outcome::of_answer(&answer));
                     let (tokens_in, tokens_out) = (Some(answer.tokens_in), Some(answer.tokens_out));
                     self.audit.record(&Entry { event: "call", tokens_in, tokens_out, ..entry });
                     kept?;
@@ -132,7 +127,7 @@ impl Caller<'_> {
                         refusal.detail().replace(lease.secret().expose(), &format!("[REDACTED:{key}]"));
                     self.audit.record(&Entry { event: "refused", detail: &detail, ..entry });
                     log::debug!("call {} refused on {key}: {detail}", call.number);
-                    lease.release(outcome(&refusal, detail));
+                    lease.release(outcome::of_refusal(&refusal, detail));
                 }
             }
         }
@@ -181,40 +176,5 @@ impl Caller<'_> {
             AcquireError::Denied { detail, .. } => Halt::Failed(detail),
             AcquireError::Invalid(_) | AcquireError::InProgress(_) => Halt::Failed(error.to_string()),
         }
-    }
-}
-
-fn outcome(refusal: &Refusal, detail: String) -> CallOutcome {
-    let ms = |wait: Option<Duration>| wait.map(|w| w.as_millis().min(u128::from(u64::MAX)) as u64);
-    match refusal {
-        Refusal::Limited { dimension: of, retry_after, limit, .. } => CallOutcome::Limited {
-            dimension: of.map(dimension),
-            retry_after_ms: ms(*retry_after),
-            limit: *limit,
-        },
-        Refusal::Overloaded { retry_after, .. } => {
-            CallOutcome::Overloaded { retry_after_ms: ms(*retry_after) }
-        }
-        Refusal::KeyRefused { .. } => CallOutcome::KeyRefused { detail },
-        Refusal::Billing { .. } => CallOutcome::Billing { detail },
-        Refusal::RequestRefused { .. } => CallOutcome::RequestRefused { detail },
-        Refusal::Transient { .. } => CallOutcome::Transient { detail },
-    }
-}
-
-fn hint(hint: &wf_providers::QuotaHint) -> QuotaHint {
-    QuotaHint {
-        dimension: dimension(hint.dimension),
-        limit: hint.limit,
-        remaining: hint.remaining,
-        reset_ms: hint.reset.map(|r| r.as_millis().min(u128::from(u64::MAX)) as u64),
-    }
-}
-
-fn dimension(dimension: wf_providers::Dimension) -> Dimension {
-    match dimension {
-        wf_providers::Dimension::RequestsPerMinute => Dimension::RequestsPerMinute,
-        wf_providers::Dimension::TokensPerMinute => Dimension::TokensPerMinute,
-        wf_providers::Dimension::RequestsPerDay => Dimension::RequestsPerDay,
     }
 }

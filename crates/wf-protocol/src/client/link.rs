@@ -1,7 +1,9 @@
-//! One connection: its socket, the thread that reads it, and what both sides of the client know of it.
+//! One connection: its socket, and what all who use it know of it.
+
+mod reading;
 
 use std::collections::HashMap;
-use std::io::{self, Read, Write};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::net::Shutdown;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,6 +14,7 @@ use interprocess::local_socket::traits::Stream as _;
 use interprocess::local_socket::{ConnectOptions, Stream};
 use zeroize::Zeroizing;
 
+use self::reading::{Inbox, Turns};
 use super::{AcquireError, ClientError, Waiting};
 use crate::limits::{ANSWER_TIMEOUT, MAX_FRAME_BYTES};
 use crate::{
@@ -25,13 +28,19 @@ const CHUNK_BYTES: usize = 16 << 10;
 /// has used up one slice and not its patience.
 const SLICE: Duration = Duration::from_secs(1);
 
-/// Both ends of the client meet here. Two locks that are never held together: one for writing, one for the state.
+/// Everybody who uses the connection meets here. Of its locks, that of the inbox may be held when another is taken; no other.
 pub(super) struct Link {
     stream: Stream,
     /// False once a write failed: a frame may be cut, nothing can follow it.
     writable: Mutex<bool>,
+    inbox: Mutex<Inbox>,
     state: Mutex<State>,
+    /// For calls that wait while another one reads.
     changed: Condvar,
+    /// For the watching thread.
+    rested: Condvar,
+    /// Holds a byte once there is an end, for whoever waits for the socket.
+    ended: (PipeReader, PipeWriter),
 }
 
 struct State {
@@ -41,6 +50,7 @@ struct State {
     loss: Option<String>,
     /// Calls that wait for a key, with the answers that came for them.
     calls: HashMap<u64, Answers>,
+    turns: Turns,
     wakers: Vec<Box<dyn Fn(StopReason) + Send + Sync>>,
 }
 
@@ -92,7 +102,7 @@ pub(super) struct Ticket {
     pub(super) lifetime: Duration,
 }
 
-/// Connects, says hello, reads the answer, and starts the reading thread. The connecting itself waits for the
+/// Connects, says hello, reads the answer, and starts the watching thread. The connecting itself waits for the
 /// supervisor's queue of connections to have room, or for its end.
 pub(super) fn open(path: &Path, hello: &ToSupervisor) -> Result<(Arc<Link>, String), ClientError> {
     let name = socket_name(path)?;
@@ -111,15 +121,19 @@ pub(super) fn open(path: &Path, hello: &ToSupervisor) -> Result<(Arc<Link>, Stri
         Err(error) => return Err(unsent.map_or(error, ClientError::Broken)),
     };
     stream.set_recv_timeout(None)?;
-    let state = State { end: None, loss: None, calls: HashMap::new(), wakers: Vec::new() };
+    let state =
+        State { end: None, loss: None, calls: HashMap::new(), turns: Turns::default(), wakers: Vec::new() };
     let link = Arc::new(Link {
         stream,
         writable: Mutex::new(true),
+        inbox: Mutex::new(Inbox::new(decoder)),
         state: Mutex::new(state),
         changed: Condvar::new(),
+        rested: Condvar::new(),
+        ended: io::pipe()?,
     });
-    let reader = Arc::clone(&link);
-    thread::Builder::new().name("supervisor".to_owned()).spawn(move || reader.read(decoder))?;
+    let watching = Arc::clone(&link);
+    thread::Builder::new().name("supervisor".to_owned()).spawn(move || watching.watch())?;
     Ok((link, job))
 }
 
@@ -233,7 +247,7 @@ impl Link {
         }
     }
 
-    /// Closes the connection in both directions, which also ends the reading thread.
+    /// Closes the connection in both directions, which also ends the watching thread.
     pub(super) fn hang_up(&self) {
         let Stream::UdSocket(stream) = &self.stream;
         // The only failure is that it is closed already.
@@ -258,31 +272,11 @@ impl Link {
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
         self.changed.notify_all();
+        // An empty pipe has room for a byte, and nobody takes it out.
+        let _ = (&self.ended.1).write_all(&[0]);
         for wake in wakers {
             wake(end.reason());
         }
-    }
-
-    /// The reading thread: until the connection ends.
-    fn read(&self, mut decoder: Decoder<ToWorker>) {
-        let mut chunk = Zeroizing::new([0; CHUNK_BYTES]);
-        let loss = loop {
-            match decoder.next() {
-                Ok(Some(message)) => match self.take(message) {
-                    Ok(()) => continue,
-                    Err(loss) => break loss,
-                },
-                Ok(None) => {}
-                Err(error) => break format!("the supervisor's message cannot be read: {error}"),
-            }
-            match (&self.stream).read(&mut chunk[..]) {
-                Ok(0) => break "the supervisor closed the connection".to_owned(),
-                Ok(count) => decoder.push(&chunk[..count]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => break format!("reading from the supervisor failed: {error}"),
-            }
-        };
-        self.lose(loss);
     }
 
     /// Acts on one message; an error is the reason to hang up.
@@ -325,8 +319,11 @@ impl Link {
             }
             (_, answer) => Some(answer),
         };
+        let others_wait = state.calls.len() > 1;
         drop(state);
-        self.changed.notify_all();
+        if others_wait {
+            self.changed.notify_all();
+        }
         if let Some(Answer::Granted(ticket)) = unwanted {
             self.release(ticket.lease, CallOutcome::Abandoned);
         }
@@ -340,7 +337,8 @@ pub(super) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Waits for the next answer. A stop comes before any answer: nothing new is begun after it.
+    /// Waits for the next answer, and reads the connection for it and all others if nobody does. A stop comes before any
+    /// answer: nothing new is begun after it.
     pub(super) fn answer(&self) -> Result<Answer, AcquireError> {
         let mut state = lock(&self.link.state);
         loop {
@@ -354,7 +352,7 @@ impl Place<'_> {
             if let Some(waiting) = answers.waiting.take() {
                 return Ok(Answer::Waiting(waiting));
             }
-            state = self.link.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.link.read_or_wait(state);
         }
     }
 }

@@ -312,6 +312,79 @@ fn two_calls_may_wait_but_not_one_twice() {
 }
 
 #[test]
+fn who_waits_reads_on_when_the_call_that_read_has_its_answer() {
+    let (client, mut peer) = pair();
+    for round in 0..50 {
+        let calls = [1, 2, 3].map(|n| 10 * round + n);
+        let threads = calls.map(|call| {
+            let client = client.clone();
+            let thread = thread::spawn(move || acquire(&client, call).map(|grant| grant.lease()));
+            peer.assert_acquired(call);
+            thread
+        });
+        // In the order in which they came, so each time whoever reads is the next to leave.
+        for (call, thread) in calls.into_iter().zip(threads) {
+            peer.waiting(call, WaitReason::Pacing);
+            peer.grant(call, call);
+            peer.assert_released(call, CallOutcome::Abandoned);
+            assert_eq!(thread.join().unwrap(), Ok(call));
+        }
+    }
+}
+
+#[test]
+fn an_answer_reaches_its_call_whoever_reads_it() {
+    // Many at once, so that threads are interrupted anywhere.
+    let pairs = [(); 24].map(|()| pair());
+    let threads = pairs.map(|(client, mut peer)| {
+        let worker = thread::spawn(move || {
+            for call in 1..=90 {
+                assert_eq!(acquire(&client, call).unwrap().lease(), call);
+                // Now and then, until the watching thread is back at its work: it wakes with the first answer after that, and
+                // may look at the socket when the next one comes.
+                if call % 3 == 0 {
+                    thread::park_timeout(Duration::from_millis(25));
+                }
+            }
+        });
+        let peer = thread::spawn(move || {
+            for call in 1..=90 {
+                peer.assert_acquired(call);
+                peer.grant(call, call);
+                peer.assert_released(call, CallOutcome::Abandoned);
+            }
+        });
+        (worker, peer)
+    });
+    for (worker, peer) in threads {
+        peer.join().unwrap();
+        worker.join().unwrap();
+    }
+}
+
+#[test]
+fn what_comes_while_no_call_waits_is_heard() {
+    let (client, mut peer) = pair();
+    let (stopped, stops) = mpsc::channel();
+    client.on_stop(Box::new(move |reason| stopped.send(reason).unwrap()));
+    let worker = {
+        let client = client.clone();
+        thread::spawn(move || acquire(&client, 1).map(|grant| grant.lease()))
+    };
+    peer.assert_acquired(1);
+    peer.grant(1, 4);
+    peer.assert_released(4, CallOutcome::Abandoned);
+    assert_eq!(worker.join().unwrap(), Ok(4));
+    peer.send(&ToWorker::Stop { reason: StopReason::PoolDead, grace_ms: 5000 });
+    assert_eq!(stops.recv_timeout(PATIENCE), Ok(StopReason::PoolDead));
+    assert_eq!(client.loss(), None);
+    drop(peer);
+    while client.loss().is_none() {
+        thread::yield_now();
+    }
+}
+
+#[test]
 fn a_panic_while_waiting_leaks_no_lease() {
     let (client, mut peer) = pair();
     let handle = client.clone();
@@ -354,8 +427,8 @@ fn a_bad_answer_to_the_hello_is_told() {
             "the supervisor refused the connection (Token): no such token",
         ),
         (
-            Some(ToWorker::Welcome { version: 2, job: String::new() }),
-            "the supervisor speaks version 2 of the protocol, this worker 1: install both together",
+            Some(ToWorker::Welcome { version: 9, job: String::new() }),
+            "the supervisor speaks version 9 of the protocol, this worker 2: install both together",
         ),
         (
             Some(ToWorker::Stop { reason: StopReason::Shutdown, grace_ms: 0 }),

@@ -26,9 +26,20 @@ fn outcome() -> impl Strategy<Value = CallOutcome> {
     prop_oneof![
         (any::<u64>(), any::<u64>(), vec(hint(), 0..6))
             .prop_map(|(tokens_in, tokens_out, hints)| CallOutcome::Ok { tokens_in, tokens_out, hints }),
-        (option::of(dimension()), any::<Option<u64>>(), any::<Option<u64>>()).prop_map(
-            |(dimension, retry_after_ms, limit)| CallOutcome::Limited { dimension, retry_after_ms, limit }
-        ),
+        (
+            option::of(dimension()),
+            any::<Option<u64>>(),
+            any::<Option<u64>>(),
+            any::<bool>(),
+            vec(hint(), 0..6)
+        )
+            .prop_map(|(dimension, retry_after_ms, limit, slow_down, hints)| CallOutcome::Limited {
+                dimension,
+                retry_after_ms,
+                limit,
+                slow_down,
+                hints
+            }),
         any::<Option<u64>>().prop_map(|retry_after_ms| CallOutcome::Overloaded { retry_after_ms }),
         any::<String>().prop_map(|detail| CallOutcome::KeyRefused { detail }),
         any::<String>().prop_map(|detail| CallOutcome::Billing { detail }),

@@ -102,5 +102,5 @@ fn limited(raw: &Raw<'_>, detail: String) -> Refusal {
         .and_then(|hint| hint.fits_after(1));
     let retry_after =
         raw.retry_after().into_iter().chain(next_request).max().or(of_it.and_then(|hint| hint.reset));
-    Refusal::Limited { dimension, retry_after, limit, detail }
+    Refusal::Limited { dimension, retry_after, limit, slow_down: false, hints, detail }
 }

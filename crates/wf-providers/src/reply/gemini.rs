@@ -144,7 +144,14 @@ fn limited(raw: &Raw<'_>, details: &[Value], told: Option<Duration>) -> Refusal 
     if has_no_quota {
         // No waiting helps: the project has no quota for this model. A limit of zero tells the pool so.
         let dimension = violations.iter().find(|v| v.limit == Some(0)).and_then(|v| v.dimension);
-        return Refusal::Limited { dimension, retry_after: None, limit: Some(0), detail };
+        return Refusal::Limited {
+            dimension,
+            retry_after: None,
+            limit: Some(0),
+            slow_down: false,
+            hints: Vec::new(),
+            detail,
+        };
     }
     let strictest = violations.into_iter().max_by_key(Violation::strictness);
     let dimension = strictest.and_then(|violation| violation.dimension);
@@ -158,6 +165,8 @@ fn limited(raw: &Raw<'_>, details: &[Value], told: Option<Duration>) -> Refusal 
         dimension,
         retry_after,
         limit: strictest.and_then(|violation| violation.limit),
+        slow_down: false,
+        hints: Vec::new(),
         detail,
     }
 }

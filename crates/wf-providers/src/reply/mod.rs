@@ -51,6 +51,10 @@ pub enum Refusal {
         retry_after: Option<Duration>,
         /// The limit of that dimension, where stated.
         limit: Option<u64>,
+        /// The provider asks for a lower rate than its own limit.
+        slow_down: bool,
+        /// What the headers said of the quota: at most one hint per dimension.
+        hints: Vec<QuotaHint>,
         /// For people.
         detail: String,
     },
@@ -84,6 +88,18 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// A 429 that says at most when to come back.
+    fn limited_by_status(retry_after: Option<Duration>, detail: String) -> Refusal {
+        Refusal::Limited {
+            dimension: None,
+            retry_after,
+            limit: None,
+            slow_down: false,
+            hints: Vec::new(),
+            detail,
+        }
+    }
+
     /// For people: the status and the provider's words, bounded and on one line.
     pub fn detail(&self) -> &str {
         match self {
@@ -256,7 +272,7 @@ impl<'a> Raw<'a> {
         match self.status {
             401 | 403 => Refusal::KeyRefused { detail },
             402 => Refusal::Billing { detail },
-            429 => Refusal::Limited { dimension: None, retry_after: self.retry_after(), limit: None, detail },
+            429 => Refusal::limited_by_status(self.retry_after(), detail),
             503 | 529 => Refusal::Overloaded { retry_after: self.retry_after(), detail },
             // A request that timed out, collided or came too early on the server's side may be sent again.
             408 | 409 | 425 => Refusal::Transient { detail },

@@ -107,13 +107,11 @@ pub(super) fn refusal(raw: &Raw<'_>) -> Refusal {
 fn limited(raw: &Raw<'_>, detail: String) -> Refusal {
     let hints = hints(raw);
     let message = raw.message();
-    let by_words = words_dimension(message).or_else(|| match raw.error_word("type") {
-        "requests" => Some(Dimension::RequestsPerMinute),
-        "tokens" => Some(Dimension::TokensPerMinute),
-        _ => None,
-    });
+    // `requests` is the type of a minute's refusal and of a day's: without words or headers nobody knows which it is.
+    let tokens = (raw.error_word("type") == "tokens").then_some(Dimension::TokensPerMinute);
+    let by_words = words_dimension(message).or(tokens);
     let spent = hints.iter().find(|hint| hint.remaining == Some(0));
-    // The provider asks for a lower rate than its own limit: naming that one would leave the pool at it.
+    // The limit it has would leave the pool at it.
     let is_slow_down = raw.error_word("code") == "slow_down" || raw.error_word("type") == "slow_down";
     let slow_down = is_slow_down.then_some(Dimension::RequestsPerMinute);
     let dimension = by_words.or(spent.map(|hint| hint.dimension)).or(slow_down);
@@ -125,7 +123,7 @@ fn limited(raw: &Raw<'_>, detail: String) -> Refusal {
         of_it.filter(|hint| hint.dimension != Dimension::TokensPerMinute).and_then(|hint| hint.fits_after(1));
     let retry_after =
         raw.retry_after().into_iter().chain(next_request).max().or(of_it.and_then(|hint| hint.reset));
-    Refusal::Limited { dimension, retry_after, limit, detail }
+    Refusal::Limited { dimension, retry_after, limit, slow_down: is_slow_down, hints, detail }
 }
 
 fn words_dimension(message: &str) -> Option<Dimension> {

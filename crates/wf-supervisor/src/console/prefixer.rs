@@ -118,17 +118,15 @@ impl Prefixer {
     fn plain(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         let mut from = 0;
         for feed in memchr::memchr_iter(b'\n', bytes) {
-            let rest = &bytes[from..feed];
-            from = feed + 1;
-            if self.is_blank() && rest.len() <= MAX_PIECE_BYTES {
-                out.reserve(self.prefix.len() + rest.len() + 1);
+            if self.is_blank() && feed - from <= MAX_PIECE_BYTES {
+                // Most of all output goes this way: a whole line, its feed included, in two copies.
                 out.extend_from_slice(&self.prefix);
-                out.extend_from_slice(rest);
-                out.push(b'\n');
+                out.extend_from_slice(&bytes[from..=feed]);
             } else {
-                self.hold(rest, out);
+                self.hold(&bytes[from..feed], out);
                 self.end_line(out);
             }
+            from = feed + 1;
         }
         self.hold(&bytes[from..], out);
     }

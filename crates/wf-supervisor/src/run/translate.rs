@@ -49,12 +49,12 @@ fn call_outcome(outcome: wire::CallOutcome) -> pool::CallOutcome {
         W::Ok { tokens_in, tokens_out, hints } => {
             pool::CallOutcome::Ok { tokens_in, tokens_out, hints: hints.into_iter().map(hint).collect() }
         }
-        W::Limited { dimension: d, retry_after_ms, limit } => pool::CallOutcome::Limited {
+        W::Limited { dimension: d, retry_after_ms, limit, slow_down, hints } => pool::CallOutcome::Limited {
             dimension: d.map(dimension),
             retry_after: ms(retry_after_ms),
             limit,
-            slow_down: false,
-            hints: Vec::new(),
+            slow_down,
+            hints: hints.into_iter().map(hint).collect(),
         },
         W::Overloaded { retry_after_ms } => pool::CallOutcome::Overloaded { retry_after: ms(retry_after_ms) },
         W::KeyRefused { detail } => pool::CallOutcome::KeyRefused { detail },

@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde::Deserialize;
 use ureq::Agent;
-use wf_protocol::{CallOutcome, Client, Dimension, LeaseRequest, QuotaHint};
+use wf_protocol::{Client, LeaseRequest};
 use wf_providers::{Delivery, Dialect, Prompt, Refusal, Reply, build_request, read_reply};
+use wf_worker::outcome;
 
 /// The model that is asked for: the mock answers as any.
 pub const MODEL: &str = "bench";
@@ -78,48 +79,17 @@ pub fn workflow(base_url: &str, calls: u32, item: &str) -> Result<()> {
             let grant = client.acquire(&request, &mut |_| ())?;
             match wire.send(grant.secret().expose(), &prompt) {
                 Reply::Answer(answer) => {
-                    let hints = answer.hints.iter().map(hint).collect();
-                    let (tokens_in, tokens_out) = (answer.tokens_in, answer.tokens_out);
-                    grant.release(CallOutcome::Ok { tokens_in, tokens_out, hints });
+                    grant.release(outcome::of_answer(&answer));
                     break;
                 }
-                Reply::Refused(refusal) => grant.release(outcome(&refusal)),
+                Reply::Refused(refusal) => {
+                    let detail = refusal.detail().to_owned();
+                    grant.release(outcome::of_refusal(&refusal, detail));
+                }
             }
         }
     }
     Ok(())
-}
-
-fn outcome(refusal: &Refusal) -> CallOutcome {
-    let ms = |wait: Option<Duration>| wait.map(|wait| wait.as_millis() as u64);
-    let detail = refusal.detail().to_owned();
-    match refusal {
-        Refusal::Limited { dimension: of, retry_after, limit, .. } => CallOutcome::Limited {
-            dimension: of.map(dimension),
-            retry_after_ms: ms(*retry_after),
-            limit: *limit,
-        },
-        Refusal::Overloaded { retry_after, .. } => {
-            CallOutcome::Overloaded { retry_after_ms: ms(*retry_after) }
-        }
-        Refusal::KeyRefused { .. } => CallOutcome::KeyRefused { detail },
-        Refusal::Billing { .. } => CallOutcome::Billing { detail },
-        Refusal::RequestRefused { .. } => CallOutcome::RequestRefused { detail },
-        Refusal::Transient { .. } => CallOutcome::Transient { detail },
-    }
-}
-
-fn hint(hint: &wf_providers::QuotaHint) -> QuotaHint {
-    let reset_ms = hint.reset.map(|reset| reset.as_millis() as u64);
-    QuotaHint { dimension: dimension(hint.dimension), limit: hint.limit, remaining: hint.remaining, reset_ms }
-}
-
-fn dimension(dimension: wf_providers::Dimension) -> Dimension {
-    match dimension {
-        wf_providers::Dimension::RequestsPerMinute => Dimension::RequestsPerMinute,
-        wf_providers::Dimension::TokensPerMinute => Dimension::TokensPerMinute,
-        wf_providers::Dimension::RequestsPerDay => Dimension::RequestsPerDay,
-    }
 }
 
 /// What is needed of an audit's line.

@@ -356,6 +356,8 @@ mod tests {
             dimension: None,
             retry_after: seconds.map(Duration::from_secs),
             limit: None,
+            slow_down: false,
+            hints: Vec::new(),
             detail: String::new(),
         };
         assert_eq!(pool.sdk_wait(0, &refusal(Some(60))), Duration::from_secs(60));

@@ -333,6 +333,20 @@ fn openai_refusals() {
             ("limited", RPD, Some(840_000), None),
         ),
         (
+            "the type is the same for a minute's requests and a day's",
+            429,
+            &[],
+            error("rate_limit_exceeded", "requests", "Rate limit reached. Please try again later."),
+            ("limited", None, None, None),
+        ),
+        (
+            "a type of tokens",
+            429,
+            &[],
+            error("rate_limit_exceeded", "tokens", "Rate limit reached. Please try again later."),
+            ("limited", TPM, None, None),
+        ),
+        (
             "milliseconds, seconds and prose: the latest",
             429,
             &[("retry-after-ms", "1500"), ("retry-after", "1")],
@@ -461,5 +475,40 @@ fn a_status_without_words() {
                 assert_eq!(kind(&read(dialect, status, &[], body)).0, want, "{dialect} {status} {body:?}");
             }
         }
+    }
+}
+
+#[test]
+fn a_refusal_keeps_what_its_headers_say_of_every_limit() {
+    let openai = [
+        ("x-ratelimit-limit-requests", "60"),
+        ("x-ratelimit-remaining-requests", "0"),
+        ("x-ratelimit-reset-requests", "1m0s"),
+        ("x-ratelimit-limit-tokens", "90000"),
+        ("x-ratelimit-remaining-tokens", "88000"),
+    ];
+    let anthropic = [
+        ("anthropic-ratelimit-requests-limit", "60"),
+        ("anthropic-ratelimit-requests-remaining", "0"),
+        ("anthropic-ratelimit-tokens-limit", "90000"),
+        ("anthropic-ratelimit-tokens-remaining", "88000"),
+    ];
+    let slow_down = r#"{"error":{"code":"slow_down","message":"Slow Down"}}"#;
+    for (name, dialect, headers, body, slower) in [
+        ("OpenAI", Dialect::OpenAi, &openai[..], "{}", false),
+        ("OpenAI asks for less", Dialect::OpenAi, &openai[..], slow_down, true),
+        ("Anthropic", Dialect::Anthropic, &anthropic[..], "{}", false),
+    ] {
+        let Reply::Refused(Refusal::Limited { hints, slow_down, .. }) = read(dialect, 429, headers, body)
+        else {
+            panic!("{name}: not limited")
+        };
+        let said: Vec<_> = hints.iter().map(|hint| (hint.dimension, hint.limit, hint.remaining)).collect();
+        let want = [
+            (Dimension::RequestsPerMinute, Some(60), Some(0)),
+            (Dimension::TokensPerMinute, Some(90_000), Some(88_000)),
+        ];
+        assert_eq!(said, want, "{name}");
+        assert_eq!(slow_down, slower, "{name}");
     }
 }

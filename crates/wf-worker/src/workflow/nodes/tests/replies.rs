@@ -134,6 +134,8 @@ fn refusals_are_reported_and_the_same_call_asked_for_again() {
             dimension: Some(wf_providers::Dimension::RequestsPerMinute),
             retry_after: Some(std::time::Duration::from_secs(56)),
             limit: Some(60),
+            slow_down: false,
+            hints: Vec::new(),
             detail: "429".into(),
         },
     ]);
@@ -150,7 +152,9 @@ fn refusals_are_reported_and_the_same_call_asked_for_again() {
             CallOutcome::Limited {
                 dimension: Some(wf_protocol::Dimension::RequestsPerMinute),
                 retry_after_ms: Some(56_000),
-                limit: Some(60)
+                limit: Some(60),
+                slow_down: false,
+                hints: Vec::new(),
             },
             CallOutcome::Transient { detail: "500".into() },
             CallOutcome::KeyRefused { detail: "401: [REDACTED:key-a] is no key".into() },
