@@ -219,8 +219,13 @@ async fn conduct(
     if let Some(recalled) = &recalled {
         supervisor.recall_pool(recalled);
     }
-    let (code, supervisor) =
-        driver::drive(supervisor, events, captured, &mut signals, &mut hands, clock).await;
+    // A task among those that serve the workers: what one of them hears is acted on before the system is asked for more.
+    let driving = tokio::task::spawn_local(async move {
+        let ended = driver::drive(supervisor, events, captured, &mut signals, &mut hands, clock).await;
+        (ended, signals, hands)
+    });
+    let ((code, supervisor), mut signals, hands) =
+        driving.await.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()));
     let pool = supervisor.pool().snapshot(clock.now());
     let code = hands.finish(&run, code, pool, colours, &mut signals).await;
     drop(sockets);

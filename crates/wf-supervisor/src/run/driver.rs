@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 use wf_core::{Event, Supervisor};
 
@@ -84,6 +85,11 @@ pub async fn drive(
             () = look => {
                 next_look = interval.map(|i| Instant::now() + i);
                 hands.look(&supervisor);
+                continue;
+            }
+            // Nothing else has happened yet: most workers ask for the next lease right after they returned one.
+            () = yield_now(), if hands.holds_records() => {
+                turn.extend(hands.write_held(&supervisor));
                 continue;
             }
         };

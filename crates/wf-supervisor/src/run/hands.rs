@@ -2,6 +2,7 @@
 
 mod closing;
 mod pool;
+mod recording;
 
 use std::collections::HashMap;
 use std::io;
@@ -10,9 +11,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use wf_core::credentials::KeyIndex;
-use wf_core::{
-    AttemptEnd, AttemptId, Counts, Effect, Event, Outcome, Record, Reply, Saying, Slot, Supervisor,
-};
+use wf_core::{AttemptEnd, AttemptId, Counts, Effect, Event, Record, Reply, Saying, Slot, Supervisor};
 use wf_protocol::{Secret, ToWorker};
 use wf_warden::{Order, own};
 
@@ -21,7 +20,6 @@ use super::clock::Clock;
 use super::ipc::Ipc;
 use super::launch::{LaunchError, Launcher};
 use super::pool_window::PoolWindow;
-use super::redaction::redact;
 use super::signals::Signals;
 use super::slots::Slots;
 use super::telling::Teller;
@@ -84,6 +82,8 @@ pub struct Hands {
     counts: Counts,
     /// What was told of the pool.
     teller: Teller,
+    /// Returned leases that are not on record yet. Nothing waits for that, so they go in one write with what comes at once.
+    held: Vec<Record>,
     /// The journal could not be written: nothing more is recorded, and the run ends.
     broken: bool,
 }
@@ -120,6 +120,7 @@ impl Hands {
             open: HashMap::new(),
             counts: Counts::default(),
             teller: Teller::default(),
+            held: Vec::new(),
             broken: false,
         }
     }
@@ -160,7 +161,12 @@ impl Hands {
                 other => rest.push(other),
             }
         }
+        if rest.is_empty() && notices.is_empty() && self.may_wait(&records) {
+            self.held.append(&mut records);
+            return done;
+        }
         let lines = self.tell_pool(&mut records, &notices, supervisor);
+        records.splice(..0, self.held.drain(..));
         let any_record = !records.is_empty();
         self.record(records, supervisor, &mut done);
         self.say_lines(&lines);
@@ -285,50 +291,6 @@ impl Hands {
             };
             if let Err(error) = joblog.add(&job) {
                 done.follow_ups.push(Event::Trouble { what: error.to_string() });
-            }
-        }
-    }
-
-    fn record(&mut self, mut records: Vec<Record>, supervisor: &Supervisor, done: &mut Done) {
-        if records.is_empty() {
-            return;
-        }
-        let at = Timestamp::now();
-        redact(&mut records, &self.parts.redactor);
-        if !self.broken {
-            if let Err(error) = self.parts.journal.append(&records, at) {
-                self.broken = true;
-                done.follow_ups.push(Event::Trouble { what: error.to_string() });
-            } else {
-                self.parts.history.send(&records, at);
-            }
-        }
-        for record in &records {
-            self.parts.summary.fold(record, at);
-            match record {
-                Record::ItemEnded { item, outcome, wall_ms, attempts, .. } => {
-                    self.counts.add(*outcome);
-                    if outcome.is_done() && *attempts > 0 {
-                        self.parts.launcher.remove_checkpoint(item);
-                    }
-                    // What was done before is said in one line at the start; what never began is in the summary.
-                    if !matches!(outcome, Outcome::Skipped | Outcome::NotStarted)
-                        && let Some(index) = self.parts.launcher.index(item)
-                    {
-                        let label = self.parts.launcher.label(index);
-                        let took = Duration::from_millis(*wall_ms);
-                        self.parts.console.finished(&label, *outcome, took, &self.state(supervisor));
-                        self.parts.console.close(index);
-                    }
-                }
-                Record::AttemptEnded { item, attempt, end, .. } => {
-                    if let Some(item) = self.parts.launcher.index(item)
-                        && let Some(open) = self.open.get_mut(&AttemptId { item, number: *attempt })
-                    {
-                        open.end = Some(end.clone());
-                    }
-                }
-                _ => {}
             }
         }
     }

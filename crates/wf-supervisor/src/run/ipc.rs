@@ -3,6 +3,8 @@
 //! A connection is nobody until its hello named a token that is registered, unused and, for the built-in worker, comes
 //! from that worker's own process. Whatever is wrong with one connection is logged and closes that one.
 
+mod connection;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
@@ -15,7 +17,6 @@ use interprocess::local_socket::ListenerOptions;
 use interprocess::local_socket::tokio::{Listener, Stream};
 use interprocess::local_socket::traits::StreamCommon as _;
 use interprocess::local_socket::traits::tokio::Listener as _;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use wf_core::{AttemptId, Event};
 use wf_protocol::limits::HELLO_TIMEOUT;
@@ -23,6 +24,7 @@ use wf_protocol::{
     Intake, Refusal, RefusalCode, Secret, ToSupervisor, ToWorker, VERSION, encode, socket_name,
 };
 
+use self::connection::Connection;
 use super::translate;
 
 /// Connections that have not said hello yet, at most; more wait to be accepted.
@@ -151,6 +153,10 @@ async fn serve(stream: Stream, desk: Rc<Desk>, permit: OwnedSemaphorePermit) {
     if peer.euid() != Some(nix::unistd::geteuid().as_raw()) {
         return log::warn!("closed a connection of another user's process {shown}");
     }
+    let stream = match Connection::new(stream) {
+        Ok(stream) => stream,
+        Err(error) => return log::warn!("closed the connection of process {shown}: {error}"),
+    };
     let mut intake = Intake::new();
     let greeting = tokio::time::timeout(HELLO_TIMEOUT, greet(&stream, &mut intake, &desk, pid)).await;
     drop(permit);
@@ -167,14 +173,14 @@ async fn serve(stream: Stream, desk: Rc<Desk>, permit: OwnedSemaphorePermit) {
         log::warn!("closed the connection of process {shown}: {}", refusal.detail);
         if let Ok(frame) = encode(&refusal.message()) {
             // Whoever sends nonsense may well not read either.
-            let _ = tokio::time::timeout(Duration::from_secs(1), (&stream).write_all(&frame)).await;
+            let _ = tokio::time::timeout(Duration::from_secs(1), stream.write_all(&frame)).await;
         }
     }
 }
 
 /// Reads the hello and finds out whose connection this is. `None`: it was closed before it said anything.
 async fn greet(
-    stream: &Stream,
+    stream: &Connection,
     intake: &mut Intake,
     desk: &Desk,
     pid: Option<u32>,
@@ -213,7 +219,7 @@ async fn greet(
 
 /// Serves a worker whose hello was good, until its connection ends or its attempt does.
 async fn attend(
-    stream: &Stream,
+    stream: &Connection,
     intake: Intake,
     desk: &Desk,
     attempt: AttemptId,
@@ -240,7 +246,7 @@ async fn attend(
 }
 
 /// Answers the hello; `false` when the worker is gone or does not read.
-async fn welcome(mut stream: &Stream, job: String) -> bool {
+async fn welcome(stream: &Connection, job: String) -> bool {
     let Ok(frame) = encode(&ToWorker::Welcome { version: VERSION, job }) else {
         log::error!("a job does not fit into a frame");
         return false;
@@ -249,7 +255,12 @@ async fn welcome(mut stream: &Stream, job: String) -> bool {
 }
 
 /// Takes in messages until the connection ends.
-async fn listen(stream: &Stream, mut intake: Intake, attempt: AttemptId, desk: &Desk) -> Result<(), Refusal> {
+async fn listen(
+    stream: &Connection,
+    mut intake: Intake,
+    attempt: AttemptId,
+    desk: &Desk,
+) -> Result<(), Refusal> {
     loop {
         while let Some(message) = intake.next()? {
             let Some(event) = translate::event(attempt, message) else { continue };
@@ -272,7 +283,7 @@ fn note_end(intake: &Intake) {
 }
 
 /// Sends messages as they come until the attempt is over or the worker is gone.
-async fn speak(mut stream: &Stream, mut unread: mpsc::Receiver<ToWorker>) {
+async fn speak(stream: &Connection, mut unread: mpsc::Receiver<ToWorker>) {
     while let Some(message) = unread.recv().await {
         let Ok(frame) = encode(&message) else {
             log::error!("a message to a worker does not fit into a frame");
@@ -285,7 +296,7 @@ async fn speak(mut stream: &Stream, mut unread: mpsc::Receiver<ToWorker>) {
 }
 
 /// Reads some bytes; `false` at the end of the connection.
-async fn fill(mut stream: &Stream, intake: &mut Intake) -> bool {
+async fn fill(stream: &Connection, intake: &mut Intake) -> bool {
     let mut bytes = [0u8; 4096];
     match stream.read(&mut bytes).await {
         Ok(0) | Err(_) => false,

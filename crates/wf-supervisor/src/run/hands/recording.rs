@@ -1,0 +1,78 @@
+//! What happened goes on record: into the journal first, then into the history, the summary and the progress shown.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use wf_core::{AttemptId, Event, Outcome, Record, Supervisor};
+
+use super::super::redaction::redact;
+use super::{Done, Hands};
+
+/// Returned leases that wait for company, at most.
+const MOST_HELD: usize = 64;
+
+impl Hands {
+    /// Whether a turn's records, which come with nothing to do, may go with those of the next one.
+    pub(super) fn may_wait(&self, records: &[Record]) -> bool {
+        let is_return = |record: &Record| matches!(record, Record::LeaseReturned { .. });
+        self.held.len() < MOST_HELD && records.iter().all(is_return)
+    }
+
+    /// Whether records wait for [`write_held`](Hands::write_held).
+    pub fn holds_records(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Writes the records that waited for company.
+    pub fn write_held(&mut self, supervisor: &Supervisor) -> Vec<Event> {
+        let mut done = Done::default();
+        let records = std::mem::take(&mut self.held);
+        self.record(records, supervisor, &mut done);
+        self.parts.console.progress(&self.state(supervisor));
+        done.follow_ups
+    }
+
+    pub(super) fn record(&mut self, mut records: Vec<Record>, supervisor: &Supervisor, done: &mut Done) {
+        if records.is_empty() {
+            return;
+        }
+        let at = Timestamp::now();
+        redact(&mut records, &self.parts.redactor);
+        if !self.broken {
+            if let Err(error) = self.parts.journal.append(&records, at) {
+                self.broken = true;
+                done.follow_ups.push(Event::Trouble { what: error.to_string() });
+            } else {
+                self.parts.history.send(&records, at);
+            }
+        }
+        for record in &records {
+            self.parts.summary.fold(record, at);
+            match record {
+                Record::ItemEnded { item, outcome, wall_ms, attempts, .. } => {
+                    self.counts.add(*outcome);
+                    if outcome.is_done() && *attempts > 0 {
+                        self.parts.launcher.remove_checkpoint(item);
+                    }
+                    // What was done before is said in one line at the start; what never began is in the summary.
+                    if !matches!(outcome, Outcome::Skipped | Outcome::NotStarted)
+                        && let Some(index) = self.parts.launcher.index(item)
+                    {
+                        let label = self.parts.launcher.label(index);
+                        let took = Duration::from_millis(*wall_ms);
+                        self.parts.console.finished(&label, *outcome, took, &self.state(supervisor));
+                        self.parts.console.close(index);
+                    }
+                }
+                Record::AttemptEnded { item, attempt, end, .. } => {
+                    if let Some(item) = self.parts.launcher.index(item)
+                        && let Some(open) = self.open.get_mut(&AttemptId { item, number: *attempt })
+                    {
+                        open.end = Some(end.clone());
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
