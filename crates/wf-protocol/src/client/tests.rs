@@ -338,17 +338,17 @@ fn an_answer_reaches_its_call_whoever_reads_it() {
     let pairs = [(); 24].map(|()| pair());
     let threads = pairs.map(|(client, mut peer)| {
         let worker = thread::spawn(move || {
-            for call in 1..=45 {
+            for call in 1..=90 {
                 assert_eq!(acquire(&client, call).unwrap().lease(), call);
                 // Now and then, until the watching thread is back at its work: it wakes with the first answer after that, and
                 // may look at the socket when the next one comes.
                 if call % 3 == 0 {
-                    thread::park_timeout(Duration::from_millis(105));
+                    thread::park_timeout(Duration::from_millis(25));
                 }
             }
         });
         let peer = thread::spawn(move || {
-            for call in 1..=45 {
+            for call in 1..=90 {
                 peer.assert_acquired(call);
                 peer.grant(call, call);
                 peer.assert_released(call, CallOutcome::Abandoned);

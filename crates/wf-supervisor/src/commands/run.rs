@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 use wf_core::credentials::{Budget, Policy, PoolSnapshot, PoolSpec};
-use wf_core::{Bounds, Item, Kind, Planned, Supervisor};
+use wf_core::{Bounds, Item, Kind, PlanAction, Planned, Supervisor};
 use wf_warden::own;
 
 use crate::cli::GlobalArgs;
@@ -301,7 +301,10 @@ fn for_core(plan: &Plan) -> Vec<Planned> {
     let planned = |planned: &crate::plan::PlannedItem| Planned {
         item: Item { id: planned.item.id.clone(), timeout: planned.item.timeout },
         action: planned.decision.action,
-        detail: planned.decision.words.clone(),
+        detail: match planned.decision.action {
+            PlanAction::Run | PlanAction::Resume | PlanAction::Rerun => String::new(),
+            _ => planned.decision.words.clone(),
+        },
     };
     plan.items.iter().map(planned).collect()
 }

@@ -20,6 +20,9 @@ use crate::store::journal::Journal;
 use crate::store::run_dir::RunDir;
 use crate::store::summary::RunSummary;
 
+/// Records made at once: a plan of a hundred thousand items is not held a second time as its records.
+const AT_ONCE: usize = 1_000;
+
 /// The first records: the run, and what was decided about each item.
 #[expect(clippy::too_many_arguments, reason = "the parts of a run as they come to be, at the only caller")]
 pub fn begin_records(
@@ -35,7 +38,7 @@ pub fn begin_records(
     redactor: &Redactor,
 ) -> Result<HistoryWriter, Trouble> {
     let work = recorded_work(settings);
-    let mut records = vec![Record::RunStarted {
+    let begun = Record::RunStarted {
         run: run.id().to_string(),
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -46,8 +49,14 @@ pub fn begin_records(
         parallel: workers,
         items: plan.items.len() as u32,
         mock: settings.mock.is_some(),
-    }];
-    records.extend(plan.items.iter().map(|planned| Record::ItemPlanned {
+    };
+    let failed = move |error: &StoreError| {
+        // Nobody listens any more only when the run is over, and then its end finds the error itself.
+        let _ = events.blocking_send(Event::Trouble { what: error.to_string() });
+    };
+    let writer = HistoryWriter::start(history, run.id().clone(), journal.sync_handle()?, failed)?;
+    let at = Timestamp::now();
+    let planned = plan.items.iter().map(|planned| Record::ItemPlanned {
         item: planned.item.id.clone(),
         action: planned.decision.action,
         fingerprint: planned.fingerprint.clone(),
@@ -56,19 +65,17 @@ pub fn begin_records(
             PlanAction::Run => String::new(),
             _ => planned.decision.words.clone(),
         },
-    }));
-    redact(&mut records, redactor);
-    let at = Timestamp::now();
-    journal.append(&records, at)?;
-    for record in &records {
-        summary.fold(record, at);
+    });
+    let mut all = std::iter::once(begun).chain(planned).peekable();
+    while all.peek().is_some() {
+        let mut records: Vec<Record> = all.by_ref().take(AT_ONCE).collect();
+        redact(&mut records, redactor);
+        journal.append(&records, at)?;
+        for record in &records {
+            summary.fold(record, at);
+        }
+        writer.send(&records, at);
     }
-    let failed = move |error: &StoreError| {
-        // Nobody listens any more only when the run is over, and then its end finds the error itself.
-        let _ = events.blocking_send(Event::Trouble { what: error.to_string() });
-    };
-    let writer = HistoryWriter::start(history, run.id().clone(), journal.sync_handle()?, failed)?;
-    writer.send(&records, at);
     Ok(writer)
 }
 

@@ -20,7 +20,7 @@ use crate::{Decoder, ToWorker};
 
 /// How long after a call has read the watching thread leaves the connection alone: the most by which a stop request comes
 /// late. A person does not notice it, and a worker's calls to a model take longer.
-const NAP: Duration = Duration::from_millis(100);
+const NAP: Duration = Duration::from_millis(20);
 
 /// What has come in, up to a message that is not whole yet.
 pub(super) struct Inbox {
