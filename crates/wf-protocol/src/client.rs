@@ -1,7 +1,7 @@
 //! The worker's end: synchronous, for plain threads.
 //!
-//! A [`Client`] is one connection. A thread of its own reads it, so a stop request arrives also while the worker is busy
-//! elsewhere. Losing the supervisor counts as a stop request, because nothing of a worker goes on without it; so sending
+//! A [`Client`] is one connection. A call that waits for its lease reads it; while none does, a thread of its own, so a stop
+//! request arrives also while the worker is busy elsewhere. Losing the supervisor counts as a stop request, because nothing of a worker goes on without it; so sending
 //! has no error of its own.
 
 mod link;
@@ -29,7 +29,7 @@ pub struct Client {
     session: Arc<Session>,
 }
 
-/// Closes the connection when nobody uses it any more. The reading thread holds the link alone, so it does not count.
+/// Closes the connection when nobody uses it any more. The watching thread holds the link alone, so it does not count.
 struct Session {
     link: Arc<Link>,
 }

@@ -90,7 +90,6 @@ impl Checkpoint {
         db.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN IMMEDIATE; COMMIT;").map_err(|e| sql(&e))?;
         let mut checkpoint = Checkpoint { path: path.to_owned(), db, identity: identity.clone() };
         if is_blank(path, &checkpoint.db)? {
-            checkpoint.set_durable()?;
             checkpoint.create()?;
             return Ok((checkpoint, None));
         }
@@ -118,11 +117,16 @@ impl Checkpoint {
         result.map_err(|e| CheckpointError::from_sqlite(&self.path, &e))
     }
 
+    /// Each commit is durable from here on.
     fn set_durable(&self) -> Result<(), CheckpointError> {
         self.sql(self.db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"))
     }
 
+    /// Makes the tables. The file is switched to write-ahead logging without a wait for the disk at every step of that: what
+    /// counts is durable when this returns, and a file that is not whole by then is one with nothing in it.
     fn create(&mut self) -> Result<(), CheckpointError> {
+        self.sql(self.db.execute_batch("PRAGMA synchronous = OFF;"))?;
+        self.set_durable()?;
         let identity = to_json(&self.identity);
         let made = self.db.transaction().and_then(|tx| {
             tx.execute_batch(&format!(
@@ -140,7 +144,8 @@ impl Checkpoint {
             tx.execute("INSERT INTO work (only, identity) VALUES (1, ?1)", [&identity])?;
             tx.commit()
         });
-        self.sql(made)
+        self.sql(made)?;
+        self.sql(self.db.execute_batch("PRAGMA wal_checkpoint;"))
     }
 
     /// Makes a finished node durable: its result, the state after it and what comes next, in one transaction.

@@ -106,6 +106,10 @@ pub fn run(bench: &Bench) -> Result<Finding> {
             "Where nobody rests, the processors are what all wait for, the bare exchange as well: the time of one lease is the \
              number of workers times what a lease costs the machine, the worker's own side included."
                 .to_owned(),
+            "The tail with many workers is the machine's: with fewer processors than runnable processes, a lease in a hundred meets \
+             others' time slices, in the bare exchange as well. Of our own processor time, about 45 µs a lease (`perf`, one worker), \
+             45 % is the kernel's (waking, sockets, one write to the journal), 11 % libc's, the rest deciding and encoding."
+                .to_owned(),
             "The Python manager decides and records nothing either: a lock, a counter, a dictionary.".to_owned(),
         ],
         plot: Plot {

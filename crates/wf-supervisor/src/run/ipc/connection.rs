@@ -66,7 +66,7 @@ impl Connection {
 
 #[expect(
     deprecated,
-    reason = "the new way is unsafe, for types that change or close their descriptor; a socket of the standard library does neither"
+    reason = "its successor is for owners that may close early, which a socket of the standard library cannot"
 )]
 fn watched(socket: UnixStream, interest: Interest) -> io::Result<AsyncFd<UnixStream>> {
     AsyncFd::with_interest(socket, interest)
