@@ -18,6 +18,9 @@ pub(super) use replies::{Blocked, Refusal};
 
 /// Calls at once in a group whose limits nobody told, until they are answered.
 const UNKNOWN_START: u32 = 8;
+/// The same where requests are paced: whether a group can be used at all, one call shows within a second. Pacing makes up for
+/// that second, and one call less is lost to a day that was used up before the run.
+const KNOWN_START: u32 = 1;
 /// A ramp this wide is none.
 const RAMP_END: u32 = 64;
 /// Where requests are paced, one answered call is proof enough, and pacing sees to the rest.
@@ -122,7 +125,7 @@ impl Quota {
             day_probes: 0,
             answered: false,
             latest: None,
-            ramp: limits.rpm.is_none().then_some(UNKNOWN_START),
+            ramp: Some(if limits.rpm.is_some() { KNOWN_START } else { UNKNOWN_START }),
             resumed: None,
             refusal_took: Duration::ZERO,
             barred_until: None,

@@ -128,6 +128,21 @@ fn two_calls_are_lost_to_a_day_that_was_used_up_before_and_that_nobody_names() {
 }
 
 #[test]
+fn a_groups_first_call_goes_alone_for_a_second_and_pacing_makes_up_for_it() {
+    let mut desk = Desk::new(limits("g", QuotaLimits { rpm: Some(60), ..QuotaLimits::default() }));
+    desk.wait(secs(10));
+    desk.lease(1);
+    for item in [2, 3, 4, 5] {
+        assert!(grants(&desk.ask(item)).is_empty());
+    }
+    let served = |out: &[Decision]| grants(out).iter().map(|(item, ..)| *item).collect::<Vec<u32>>();
+    assert_eq!(served(&desk.wait(secs(1))), [2]);
+    assert_eq!(served(&desk.wait(Duration::from_millis(50))), [3], "what the second could have used");
+    assert!(served(&desk.wait(Duration::from_millis(900))).is_empty(), "and then as paced");
+    assert_eq!(served(&desk.wait(Duration::from_millis(100))), [4]);
+}
+
+#[test]
 fn slow_down_also_cuts_the_rate() {
     let mut desk = Desk::new(limits("g", QuotaLimits { rpm: Some(60), ..QuotaLimits::default() }));
     desk.wait(secs(2));
