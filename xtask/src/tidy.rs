@@ -17,7 +17,7 @@ const MAY_KNOW: [(&str, &[&str]); 6] = [
     ("wf-worker", &["wf-protocol", "wf-providers", "wf-review"]),
     ("wf-tests", &["wf-protocol"]),
     // The benchmarks' workers, which make leases and calls and nothing else.
-    ("xtask", &["wf-protocol", "wf-providers", "wf-worker"]),
+    ("xtask", &["wf-protocol", "wf-providers"]),
     ("wf-fuzz", &["wf-providers", "wf-protocol", "wf-review"]),
     // The mock speaks the providers' dialects; only its tests read them back with the real reader.
     ("wf-mock-llm", &[]),

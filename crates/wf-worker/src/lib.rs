@@ -8,7 +8,6 @@
 
 pub mod checkpoint;
 pub mod job;
-pub mod outcome;
 pub mod prompts;
 pub mod workflow;
 
@@ -26,6 +25,7 @@ mod life;
 mod lineage;
 mod llm;
 mod markdown;
+mod outcome;
 mod output;
 mod proxy;
 mod run;

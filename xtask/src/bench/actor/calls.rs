@@ -7,9 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde::Deserialize;
 use ureq::Agent;
-use wf_protocol::{Client, LeaseRequest};
+use wf_protocol::{CallOutcome, Client, Dimension, LeaseRequest, QuotaHint};
 use wf_providers::{Delivery, Dialect, Prompt, Refusal, Reply, build_request, read_reply};
-use wf_worker::outcome;
 
 /// The model that is asked for: the mock answers as any.
 pub const MODEL: &str = "bench";
@@ -79,17 +78,53 @@ pub fn workflow(base_url: &str, calls: u32, item: &str) -> Result<()> {
             let grant = client.acquire(&request, &mut |_| ())?;
             match wire.send(grant.secret().expose(), &prompt) {
                 Reply::Answer(answer) => {
-                    grant.release(outcome::of_answer(&answer));
+                    let hints = answer.hints.iter().map(hint).collect();
+                    let (tokens_in, tokens_out) = (answer.tokens_in, answer.tokens_out);
+                    grant.release(CallOutcome::Ok { tokens_in, tokens_out, hints });
                     break;
                 }
-                Reply::Refused(refusal) => {
-                    let detail = refusal.detail().to_owned();
-                    grant.release(outcome::of_refusal(&refusal, detail));
-                }
+                Reply::Refused(refusal) => grant.release(outcome(&refusal)),
             }
         }
     }
     Ok(())
+}
+
+/// As the built-in worker tells it. That one's code is not used, so that building this program does not take its libraries.
+fn outcome(refusal: &Refusal) -> CallOutcome {
+    let ms = |wait: Option<Duration>| wait.map(|wait| wait.as_millis() as u64);
+    let detail = refusal.detail().to_owned();
+    match refusal {
+        Refusal::Limited { dimension: of, retry_after, limit, slow_down, hints, .. } => {
+            CallOutcome::Limited {
+                dimension: of.map(dimension),
+                retry_after_ms: ms(*retry_after),
+                limit: *limit,
+                slow_down: *slow_down,
+                hints: hints.iter().map(hint).collect(),
+            }
+        }
+        Refusal::Overloaded { retry_after, .. } => {
+            CallOutcome::Overloaded { retry_after_ms: ms(*retry_after) }
+        }
+        Refusal::KeyRefused { .. } => CallOutcome::KeyRefused { detail },
+        Refusal::Billing { .. } => CallOutcome::Billing { detail },
+        Refusal::RequestRefused { .. } => CallOutcome::RequestRefused { detail },
+        Refusal::Transient { .. } => CallOutcome::Transient { detail },
+    }
+}
+
+fn hint(hint: &wf_providers::QuotaHint) -> QuotaHint {
+    let reset_ms = hint.reset.map(|reset| reset.as_millis() as u64);
+    QuotaHint { dimension: dimension(hint.dimension), limit: hint.limit, remaining: hint.remaining, reset_ms }
+}
+
+fn dimension(dimension: wf_providers::Dimension) -> Dimension {
+    match dimension {
+        wf_providers::Dimension::RequestsPerMinute => Dimension::RequestsPerMinute,
+        wf_providers::Dimension::TokensPerMinute => Dimension::TokensPerMinute,
+        wf_providers::Dimension::RequestsPerDay => Dimension::RequestsPerDay,
+    }
 }
 
 /// What is needed of an audit's line.
