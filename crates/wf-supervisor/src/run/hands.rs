@@ -165,8 +165,8 @@ impl Hands {
             self.held.append(&mut records);
             return done;
         }
-        let lines = self.tell_pool(&mut records, &notices, supervisor);
         records.splice(..0, self.held.drain(..));
+        let lines = self.tell_pool(&mut records, &notices, supervisor);
         let any_record = !records.is_empty();
         self.record(records, supervisor, &mut done);
         self.say_lines(&lines);

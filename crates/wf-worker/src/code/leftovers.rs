@@ -35,7 +35,9 @@ impl Repository<'_> {
             match worktree_of(&administration) {
                 None => remove_dir(&administration)?,
                 Some(worktree) if self.is_at(&worktree) => {
-                    if is_half_made(&administration) {
+                    // A removal that was cut short may have taken `.git` first; what the item wrote is in its checkpoint.
+                    let is_half_removed = fs::symlink_metadata(self.worktree.join(".git")).is_err();
+                    if is_half_removed || is_half_made(&administration) {
                         remove_dir(self.worktree)?;
                     }
                     if fs::symlink_metadata(self.worktree).is_err() {

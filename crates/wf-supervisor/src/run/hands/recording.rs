@@ -26,8 +26,10 @@ impl Hands {
     /// Writes the records that waited for company.
     pub fn write_held(&mut self, supervisor: &Supervisor) -> Vec<Event> {
         let mut done = Done::default();
-        let records = std::mem::take(&mut self.held);
+        let mut records = std::mem::take(&mut self.held);
+        let lines = self.tell_pool(&mut records, &[], supervisor);
         self.record(records, supervisor, &mut done);
+        self.say_lines(&lines);
         self.parts.console.progress(&self.state(supervisor));
         done.follow_ups
     }
