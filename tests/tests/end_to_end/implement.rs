@@ -90,8 +90,6 @@ fn assert_tidy(p: &Project, kept: &[&str]) {
         .flatten()
         .flatten()
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        // What git no longer knew after a death is kept beside under another name, and said: somebody may miss it.
-        .filter(|name| !name.contains(".aside-"))
         .collect();
     worktrees.sort();
     let mut wanted: Vec<String> = kept.iter().map(|id| format!("impl-{id}")).collect();
