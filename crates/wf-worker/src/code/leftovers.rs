@@ -1,6 +1,7 @@
 //! What a killed git leaves in the way of an item's worktree, put in order. All of it but a worktree's own locks is for
 //! the holder of the repository's lock ([`crate::git::Git::lock`]): nobody else of ours is at it then.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,9 @@ use crate::halt::Halt;
 impl Repository<'_> {
     /// Removes what is half-made or half-removed of this worktree, and its locks.
     pub(super) fn clear_leftovers(&self, common: &Path) -> Result<(), Halt> {
+        if self.is_unsettled() {
+            self.clear(common)?;
+        }
         self.forget_half_made(common)?;
         // Nothing is in an empty directory that anybody could miss; any other stays.
         let _ = fs::remove_dir(self.worktree);
@@ -20,6 +24,32 @@ impl Repository<'_> {
             Some(_) => self.remove_stale_locks(),
             None => self.move_aside(),
         }
+    }
+
+    /// Notes that this worktree is being made or removed. Until [`settled`](Self::settled) nothing in it is anybody's: a git
+    /// that is ended takes away what it knows of the worktree before the files, and without that they look like a stranger's.
+    pub(super) fn unsettle(&self) -> Result<(), Halt> {
+        let note = unsettled_beside(self.worktree);
+        let above = note.parent().map_or(Ok(()), fs::create_dir_all);
+        above.and_then(|()| fs::write(&note, "")).map_err(|e| failed(&note, "cannot be written", &e))
+    }
+
+    /// The worktree is whole, or gone.
+    pub(super) fn settled(&self) {
+        let _ = fs::remove_file(unsettled_beside(self.worktree));
+    }
+
+    /// Whether this worktree's making or removal was cut short.
+    pub(super) fn is_unsettled(&self) -> bool {
+        unsettled_beside(self.worktree).exists()
+    }
+
+    /// Removes the worktree's files and what git knows of them.
+    pub(super) fn clear(&self, common: &Path) -> Result<(), Halt> {
+        remove_dir(self.worktree)?;
+        self.forget_half_made(common)?;
+        self.settled();
+        Ok(())
     }
 
     /// Removes what git knows of a worktree in this one's place that is gone or half-made, and the half of it that is
@@ -35,9 +65,7 @@ impl Repository<'_> {
             match worktree_of(&administration) {
                 None => remove_dir(&administration)?,
                 Some(worktree) if self.is_at(&worktree) => {
-                    // A removal that was cut short may have taken `.git` first; what the item wrote is in its checkpoint.
-                    let is_half_removed = fs::symlink_metadata(self.worktree.join(".git")).is_err();
-                    if is_half_removed || is_half_made(&administration) {
+                    if is_half_made(&administration) {
                         remove_dir(self.worktree)?;
                     }
                     if fs::symlink_metadata(self.worktree).is_err() {
@@ -90,6 +118,14 @@ impl Repository<'_> {
         ));
         Ok(())
     }
+}
+
+/// Where it is noted that a worktree is being made or removed.
+fn unsettled_beside(worktree: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(worktree.file_name().unwrap_or_default());
+    name.push(".unsettled");
+    worktree.with_file_name(name)
 }
 
 /// The worktree that git keeps this of; `None` where it has not got as far as to note it.

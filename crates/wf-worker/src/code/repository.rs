@@ -170,6 +170,7 @@ impl<'a> Repository<'a> {
     pub fn remove(&self) -> Result<(), Halt> {
         let common = self.common()?;
         let _lock = self.owner().lock(&common)?;
+        self.unsettle()?;
         let path = self.worktree.as_os_str();
         let args = [
             OsStr::new("worktree"),
@@ -182,10 +183,9 @@ impl<'a> Repository<'a> {
         if !ran.success && self.worktree.exists() {
             self.owner().say(&ran.output);
         }
-        remove_dir(self.worktree)?;
         let _ = fs::remove_file(unfinished_beside(self.worktree));
         // Of a worktree that a killed git had removed half of, git still keeps its half.
-        self.forget_half_made(&common)
+        self.clear(&common)
     }
 
     /// The project's commit, and its directory inside its repository.
@@ -250,6 +250,9 @@ impl<'a> Repository<'a> {
     }
 
     fn standing(&self, common: &Path) -> Result<Option<Sound>, Halt> {
+        if self.is_unsettled() {
+            return Ok(None);
+        }
         let Some(own) = self.administration()? else { return Ok(None) };
         let is_owners = match (own.canonicalize(), common.canonicalize()) {
             (Ok(own), Ok(common)) => own.starts_with(common),
@@ -333,7 +336,18 @@ impl<'a> Repository<'a> {
                 args.push(OsStr::new(commit));
             }
         }
-        self.owner().wanted(&args, MEND).map(drop)
+        self.unsettle()?;
+        match self.owner().wanted(&args, MEND) {
+            Ok(_) => {
+                self.settled();
+                Ok(())
+            }
+            Err(halt) => {
+                // What cannot be cleared now is cleared by the next try, for the note of it stays.
+                let _ = self.clear(common);
+                Err(halt)
+            }
+        }
     }
 
     /// Twice the same branch in use would let one worktree change under the other.

@@ -30,8 +30,8 @@ fn approves(stage: &Stage) -> String {
 #[test]
 fn what_a_killed_git_left_is_put_in_order() {
     let make = ["worktree", "add", "-q", "-b", "wf/impl-42"];
-    for leftover in ["branch", "half", "half-gone", "half-removed", "unborn", "lock", "no-gitdir", "strange"]
-    {
+    let leftovers = ["branch", "half", "half-gone", "half-removed", "unborn", "lock", "no-gitdir", "strange"];
+    for leftover in [&leftovers[..], &["forgotten-making", "forgotten-work"]].concat() {
         let stage = stage(right);
         let path = worktree(&stage);
         let path_text = path.to_str().unwrap();
@@ -62,6 +62,14 @@ fn what_a_killed_git_left_is_put_in_order() {
                     fs::write(own.join("locked"), "initializing").unwrap();
                     fs::create_dir_all(&path).unwrap();
                 }
+                // Git that is asked to end takes its own part away first.
+                if leftover.starts_with("forgotten") {
+                    fs::remove_dir_all(&own).unwrap();
+                    fs::write(path.join("thesis.tex"), "precious").unwrap();
+                }
+                if leftover == "forgotten-making" {
+                    fs::write(path.with_file_name(".impl-42.unsettled"), "").unwrap();
+                }
                 if leftover == "lock" {
                     fs::write(own.join("index.lock"), "").unwrap();
                     fs::write(own.join("HEAD.lock"), "").unwrap();
@@ -76,8 +84,9 @@ fn what_a_killed_git_left_is_put_in_order() {
             "{leftover}"
         );
         let beside = stage.files(".wf/worktrees");
-        assert_eq!(beside.is_empty(), leftover != "strange", "{leftover}: {beside:?}");
-        if leftover == "strange" {
+        let is_somebodys = ["strange", "forgotten-work"].contains(&leftover);
+        assert_eq!(beside.is_empty(), !is_somebodys, "{leftover}: {beside:?}");
+        if is_somebodys {
             assert_eq!(stage.file(".wf/worktrees/impl-42.aside-1/thesis.tex").unwrap(), "precious");
         }
     }
