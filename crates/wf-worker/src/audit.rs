@@ -1,8 +1,9 @@
 //! The item's audit trail: a JSON object per line, appended with one write each.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
@@ -72,6 +73,7 @@ pub struct Audit {
     pub workflow: String,
     /// From 1.
     pub attempt: u32,
+    opened: OnceLock<File>,
     complained: AtomicBool,
 }
 
@@ -79,7 +81,16 @@ impl Audit {
     /// Audit lines of this attempt, appended to `file`.
     pub fn new(file: PathBuf, run: &str, item: &str, workflow: &str, attempt: u32) -> Audit {
         let complained = AtomicBool::new(false);
-        Audit { file, run: run.into(), item: item.into(), workflow: workflow.into(), attempt, complained }
+        let opened = OnceLock::new();
+        Audit {
+            file,
+            run: run.into(),
+            item: item.into(),
+            workflow: workflow.into(),
+            attempt,
+            opened,
+            complained,
+        }
     }
 
     /// Appends a line. A line that cannot be written is reported once and does not stop paid work.
@@ -98,7 +109,12 @@ impl Audit {
         let mut bytes = serde_json::to_vec(&line)?;
         bytes.push(b'\n');
         // One write, so that a killed worker leaves at most one torn line, and only at the end.
-        let mut file = OpenOptions::new().append(true).create(true).open(&self.file)?;
+        let mut file = if let Some(file) = self.opened.get() {
+            file
+        } else {
+            let file = OpenOptions::new().append(true).create(true).open(&self.file)?;
+            self.opened.get_or_init(|| file)
+        };
         if file.write(&bytes)? < bytes.len() {
             return Err(io::Error::new(io::ErrorKind::WriteZero, "the line was cut short"));
         }

@@ -1,8 +1,10 @@
 //! One item's checkpoint: a `SQLite` database that outlives its worker (`WF_WORKFLOW_DB`).
 //!
 //! Two kinds of facts are in it. Each *finished node* is one transaction: the state after it, and where the workflow
-//! goes on. Each *paid reply* is a transaction of its own the moment it is received, so a killed worker loses at most
-//! the call that was in flight. A node that runs again finds its replies here and asks nobody.
+//! goes on. It is on the disk before the next node begins. Each *paid reply* is a transaction of its own the moment it is
+//! received, so a killed worker loses at most the call that was in flight. A node that runs again finds its replies here
+//! and asks nobody. Replies reach the disk with their node: a machine that loses its power may have to ask for those of
+//! one node again.
 //!
 //! The database is held under `SQLite`'s exclusive lock while it is open. With it, write-ahead logging needs no shared
 //! memory, so the file may lie on a network file system as well. The lock falls with the process, however that ends.
@@ -10,10 +12,12 @@
 mod fault;
 mod kept;
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
@@ -85,9 +89,14 @@ impl Checkpoint {
             fs::create_dir_all(parent).map_err(|e| io_error(path, &e))?;
         }
         let sql = |e: &rusqlite::Error| CheckpointError::from_sqlite(path, e);
+        check_magic(path)?;
         let db = Connection::open(path).map_err(|e| sql(&e))?;
         db.busy_timeout(LOCK_WAIT).map_err(|e| sql(&e))?;
-        db.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN IMMEDIATE; COMMIT;").map_err(|e| sql(&e))?;
+        // Taking the lock writes the first page of a new file, which needs neither a way back nor a wait for the disk.
+        let is_new = fs::metadata(path).is_ok_and(|meta| meta.len() == 0);
+        let plainly = if is_new { "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;" } else { "" };
+        db.execute_batch(&format!("PRAGMA locking_mode = EXCLUSIVE; {plainly} BEGIN IMMEDIATE; COMMIT;"))
+            .map_err(|e| sql(&e))?;
         let mut checkpoint = Checkpoint { path: path.to_owned(), db, identity: identity.clone() };
         if is_blank(path, &checkpoint.db)? {
             checkpoint.create()?;
@@ -95,7 +104,8 @@ impl Checkpoint {
         }
         // Another program's database is not even switched to write-ahead logging.
         let read = read(path, &checkpoint.db)?;
-        checkpoint.set_durable()?;
+        checkpoint
+            .sql(checkpoint.db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"))?;
         let (found, wanted) = (&read.identity, identity);
         if (&found.item, &found.workflow) != (&wanted.item, &wanted.workflow) {
             return Err(CheckpointError::OtherWork {
@@ -113,20 +123,21 @@ impl Checkpoint {
         &self.identity
     }
 
+    /// The item is done, so the file will be removed: closing it need not merge its log first.
+    pub fn has_served(&self) {
+        let _ = self.db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+    }
+
     fn sql<T>(&self, result: rusqlite::Result<T>) -> Result<T, CheckpointError> {
         result.map_err(|e| CheckpointError::from_sqlite(&self.path, &e))
     }
 
-    /// Each commit is durable from here on.
-    fn set_durable(&self) -> Result<(), CheckpointError> {
-        self.sql(self.db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"))
-    }
-
-    /// Makes the tables. The file is switched to write-ahead logging without a wait for the disk at every step of that: what
-    /// counts is durable when this returns, and a file that is not whole by then is one with nothing in it.
+    /// Makes the tables. The file becomes one with a log, on the disk too, before anything is in it: whoever is killed here
+    /// leaves one with nothing in it, or all. The tables reach the disk with the first node.
     fn create(&mut self) -> Result<(), CheckpointError> {
-        self.sql(self.db.execute_batch("PRAGMA synchronous = OFF;"))?;
-        self.set_durable()?;
+        self.sql(self.db.execute_batch(
+            "PRAGMA journal_mode = OFF; PRAGMA synchronous = FULL; PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;",
+        ))?;
         let identity = to_json(&self.identity);
         let made = self.db.transaction().and_then(|tx| {
             tx.execute_batch(&format!(
@@ -145,7 +156,7 @@ impl Checkpoint {
             tx.commit()
         });
         self.sql(made)?;
-        self.sql(self.db.execute_batch("PRAGMA wal_checkpoint;"))
+        self.sql(self.db.execute_batch("PRAGMA synchronous = FULL;"))
     }
 
     /// Makes a finished node durable: its result, the state after it and what comes next, in one transaction.
@@ -159,14 +170,10 @@ impl Checkpoint {
     ) -> Result<(), CheckpointError> {
         let (position, next) = (to_json(at), to_json(next));
         let done = self.db.transaction().and_then(|tx| {
-            tx.execute(
-                "INSERT INTO node (ts, position, line) VALUES (?1, ?2, ?3)",
-                params![now(), position, line],
-            )?;
-            tx.execute(
-                "UPDATE work SET next = ?1, state = ?2, input_sha256 = ?3",
-                params![next, state, input_sha256],
-            )?;
+            tx.prepare_cached("INSERT INTO node (ts, position, line) VALUES (?1, ?2, ?3)")?
+                .execute(params![now(), position, line])?;
+            tx.prepare_cached("UPDATE work SET next = ?1, state = ?2, input_sha256 = ?3")?
+                .execute(params![next, state, input_sha256])?;
             tx.commit()
         });
         self.sql(done)
@@ -196,28 +203,32 @@ impl Checkpoint {
 
     /// The reply to this call, if it was received before and still counts.
     pub fn reply(&self, name: &CallName) -> Result<Option<Reply>, CheckpointError> {
-        let found = self.db.query_row(
+        let mut query = self.sql(self.db.prepare_cached(
             "SELECT text, truncated, tokens_in, tokens_out FROM reply
              WHERE iteration = ?1 AND round = ?2 AND node = ?3 AND purpose = ?4 AND spent = 0",
-            params![name.at.iteration, name.at.round, name.at.node, name.purpose],
-            |row| {
-                Ok(Reply {
-                    text: row.get(0)?,
-                    truncated: row.get(1)?,
-                    tokens_in: row.get::<_, i64>(2)?.max(0).cast_unsigned(),
-                    tokens_out: row.get::<_, i64>(3)?.max(0).cast_unsigned(),
-                })
-            },
-        );
+        ))?;
+        let name = params![name.at.iteration, name.at.round, name.at.node, name.purpose];
+        let found = query.query_row(name, |row| {
+            Ok(Reply {
+                text: row.get(0)?,
+                truncated: row.get(1)?,
+                tokens_in: row.get::<_, i64>(2)?.max(0).cast_unsigned(),
+                tokens_out: row.get::<_, i64>(3)?.max(0).cast_unsigned(),
+            })
+        });
         self.sql(found.optional())
     }
 
-    /// Makes a reply durable.
+    /// Keeps a reply: from now on it outlives its worker.
     pub fn keep_reply(&mut self, name: &CallName, reply: &Reply) -> Result<(), CheckpointError> {
-        let kept = self.db.execute(
+        // The node that asked will be finished in a moment, and that waits for the disk.
+        self.sql(self.db.execute_batch("PRAGMA synchronous = NORMAL;"))?;
+        let insert = self.db.prepare_cached(
             "INSERT INTO reply (iteration, round, node, purpose, ts, text, truncated, tokens_in, tokens_out)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-            params![
+        );
+        let kept = insert.and_then(|mut insert| {
+            insert.execute(params![
                 name.at.iteration,
                 name.at.round,
                 name.at.node,
@@ -228,9 +239,10 @@ impl Checkpoint {
                 // A provider's count beyond 2^63 is nonsense, and SQLite's integers end there.
                 i64::try_from(reply.tokens_in).unwrap_or(i64::MAX),
                 i64::try_from(reply.tokens_out).unwrap_or(i64::MAX),
-            ],
-        );
-        self.sql(kept).map(drop)
+            ])
+        });
+        let back = self.db.execute_batch("PRAGMA synchronous = FULL;");
+        self.sql(kept.and(back))
     }
 
     /// The replies of the node at this position could not be used: they stay on record and answer no more.
@@ -256,6 +268,22 @@ fn is_blank(path: &Path, db: &Connection) -> Result<bool, CheckpointError> {
         db.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(|e| CheckpointError::from_sqlite(path, &e))
     };
     Ok(number("SELECT count(*) FROM sqlite_schema")? == 0 && number("PRAGMA user_version")? == 0)
+}
+
+/// A file that begins otherwise is no database. `SQLite` itself would not see that where a log beside it has all pages.
+fn check_magic(path: &Path) -> Result<(), CheckpointError> {
+    const MAGIC: &[u8] = b"SQLite format 3\0";
+    let mut start = Vec::with_capacity(MAGIC.len());
+    let read = match fs::File::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => Err(e),
+        Ok(file) => file.take(MAGIC.len() as u64).read_to_end(&mut start),
+    };
+    read.map_err(|e| io_error(path, &e))?;
+    if start.is_empty() || start == MAGIC {
+        return Ok(());
+    }
+    Err(CheckpointError::Corrupt { path: path.to_owned(), why: "it is no database".into() })
 }
 
 /// Reads everything that decides how to go on, and trusts none of it.

@@ -31,12 +31,14 @@ pub fn check(document: &str, template: &str) -> Vec<String> {
 }
 
 fn headings(document: &str, template: &str) -> Vec<String> {
-    let present = sections(document);
+    let present: Vec<(String, bool)> =
+        sections(document).iter().map(|section| (plain_title(section.title), section.is_empty)).collect();
     sections(template)
         .iter()
         .filter_map(|wanted| {
             let title = plain_title(wanted.title);
-            match present.iter().filter(|s| plain_title(s.title) == title).map(|s| s.is_empty).min() {
+            match present.iter().filter(|(present, _)| *present == title).map(|(_, is_empty)| *is_empty).min()
+            {
                 None => Some(format!("The section \"## {}\" is missing.", wanted.title)),
                 Some(true) => Some(format!("The section \"## {}\" is empty.", wanted.title)),
                 Some(false) => None,

@@ -26,6 +26,11 @@ const SLACK: Duration = Duration::from_secs(2);
 /// How much of a body is read at once.
 const PIECE_BYTES: usize = 16 * 1024;
 
+/// How much of a connection's bytes is kept on their way out, and in: the greatest head of a response that ureq takes
+/// (64 KiB) must fit.
+const OUT_BYTES: usize = 16 * 1024;
+const IN_BYTES: usize = 80 * 1024;
+
 /// How much is read behind the end mark of a stream.
 const DRAINED_BYTES: u64 = 1024;
 
@@ -38,6 +43,8 @@ pub fn agent(route: &Route) -> Agent {
         .max_redirects_will_error(false)
         .proxy(route.proxy().cloned())
         .timeout_connect(Some(CONNECT))
+        .input_buffer_size(IN_BYTES)
+        .output_buffer_size(OUT_BYTES)
         .user_agent(concat!("wf-supervisor/", env!("CARGO_PKG_VERSION")))
         .build();
     config.new_agent()

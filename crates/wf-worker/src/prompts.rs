@@ -40,7 +40,8 @@ pub const EMBEDDED: &[(&str, &str)] = embedded![
 /// All templates of a job.
 pub struct Prompts {
     environment: Environment<'static>,
-    texts: Vec<(&'static str, String)>,
+    /// Those of the operator's own.
+    own: Vec<(&'static str, String)>,
 }
 
 impl Prompts {
@@ -53,19 +54,21 @@ impl Prompts {
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.map_err(|e| e.to_string())?);
-        let mut texts = Vec::new();
-        for (name, embedded) in EMBEDDED {
+        // Embedded ones are read when they are first used: an item needs a few of them, and they are known to be right.
+        environment.set_loader(|name| Ok(embedded(name).map(str::to_owned)));
+        let mut owns = Vec::new();
+        for (name, _) in EMBEDDED {
             let own = dir.map(|d| d.join(name)).map(|path| own(&path)).transpose()?.flatten();
-            let text = own.unwrap_or_else(|| (*embedded).to_owned());
+            let Some(text) = own else { continue };
             // Document templates are shown to models as they are.
             if !name.ends_with("-template.md") {
                 environment
                     .add_template_owned(*name, text.clone())
                     .map_err(|e| format!("prompt template {name}: {e}"))?;
             }
-            texts.push((*name, text));
+            owns.push((*name, text));
         }
-        Ok(Prompts { environment, texts })
+        Ok(Prompts { environment, own: owns })
     }
 
     /// A template filled in.
@@ -78,8 +81,13 @@ impl Prompts {
 
     /// A template as it is.
     pub fn text(&self, name: &str) -> &str {
-        self.texts.iter().find(|(n, _)| *n == name).map_or("", |(_, text)| text)
+        let own = self.own.iter().find(|(n, _)| *n == name).map(|(_, text)| text.as_str());
+        own.or_else(|| embedded(name)).unwrap_or_default()
     }
+}
+
+fn embedded(name: &str) -> Option<&'static str> {
+    EMBEDDED.iter().find(|(n, _)| *n == name).map(|(_, text)| *text)
 }
 
 /// An operator's own template, if there is one.
@@ -109,6 +117,17 @@ mod tests {
         assert_eq!(prompts.render("drafter.md", context).unwrap(), "You write <odes> & {{ more }}.");
         assert_eq!(prompts.text("lld-template.md"), "## Only {{ this }}\n");
         assert!(prompts.text("issue-template.md").contains("## User Story"));
+    }
+
+    #[test]
+    fn every_embedded_template_can_be_read() {
+        let prompts = Prompts::load(None).unwrap();
+        for (name, text) in EMBEDDED {
+            assert_eq!(prompts.text(name), *text);
+            if !name.ends_with("-template.md") {
+                prompts.environment.get_template(name).unwrap();
+            }
+        }
     }
 
     #[test]

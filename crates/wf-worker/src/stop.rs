@@ -37,7 +37,12 @@ impl Cause {
 #[derive(Clone, Default)]
 pub struct Stop {
     state: Arc<Mutex<State>>,
+    /// The thread of the last race, if it came to its end: it runs the next one.
+    runner: Arc<Mutex<Option<Runner>>>,
 }
+
+/// A thread that runs what it is sent, one after the other, until nobody can send any more.
+type Runner = mpsc::Sender<Box<dyn FnOnce() + Send>>;
 
 #[derive(Default)]
 struct State {
@@ -101,7 +106,7 @@ impl Stop {
         Listening { stop: self.clone(), id }
     }
 
-    /// Runs `work` in a thread of its own and waits for it, for a stop request, or for `limit`, whichever is first.
+    /// Runs `work` in another thread and waits for it, for a stop request, or for `limit`, whichever is first.
     ///
     /// Work that lost is abandoned, not ended: it must be harmless when nobody takes its result. Work that panics
     /// counts as timed out. The error is the thread that could not be started.
@@ -118,11 +123,20 @@ impl Stop {
         if let Some(cause) = self.requested() {
             return Ok(Raced::Stopped(cause));
         }
-        thread::Builder::new().name("race".into()).spawn(move || {
+        // Taken out, so that a race in the middle of this one has a thread of its own.
+        let idle = self.runner.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let runner = idle.map_or_else(start_runner, Ok)?;
+        let run = Box::new(move || {
             let _ = done.send(Raced::Done(work()));
-        })?;
+        });
+        // It lives as long as it can be sent to: work that panicked lost its race, and its thread is not kept.
+        let _ = runner.send(run);
         Ok(match first.recv_timeout(limit) {
-            Ok(raced) => raced,
+            Ok(Raced::Done(result)) => {
+                *self.runner.lock().unwrap_or_else(PoisonError::into_inner) = Some(runner);
+                Raced::Done(result)
+            }
+            Ok(lost) => lost,
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Raced::TimedOut,
         })
     }
@@ -135,6 +149,16 @@ impl Stop {
         });
         told.recv_timeout(limit).ok()
     }
+}
+
+fn start_runner() -> io::Result<Runner> {
+    let (runner, work) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
+    thread::Builder::new().name("race".into()).spawn(move || {
+        for run in work {
+            run();
+        }
+    })?;
+    Ok(runner)
 }
 
 /// Keeps a listener listening; see [`Stop::listen`].
@@ -183,6 +207,23 @@ mod tests {
             thread::park_timeout(LONG);
         });
         assert_eq!(raced.unwrap(), Raced::Stopped(Cause::SupervisorLost));
+    }
+
+    #[test]
+    fn one_thread_runs_race_after_race_until_one_is_lost() {
+        let stop = Stop::new();
+        let id = || thread::current().id();
+        let Raced::Done(first) = stop.race(LONG, id).unwrap() else { panic!("nobody asked") };
+        assert_eq!(stop.race(LONG, id).unwrap(), Raced::Done(first));
+        let panics = stop.race(Duration::from_millis(1), || panic!("on purpose"));
+        assert_eq!(panics.unwrap(), Raced::<()>::TimedOut);
+        let Raced::Done(next) = stop.race(LONG, id).unwrap() else { panic!("nobody asked") };
+        assert_ne!(next, first);
+        // Two at once have two threads.
+        let inner = stop.clone();
+        let both = stop.race(LONG, move || (id(), inner.race(LONG, id).unwrap()));
+        let Raced::Done((outer, Raced::Done(inner))) = both.unwrap() else { panic!("nobody asked") };
+        assert_ne!(outer, inner);
     }
 
     #[test]

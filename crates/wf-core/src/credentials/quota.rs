@@ -18,8 +18,8 @@ pub(super) use replies::{Blocked, Refusal};
 
 /// Calls at once in a group whose limits nobody told, until they are answered.
 const UNKNOWN_START: u32 = 8;
-/// The same where requests are paced: whether a group can be used at all, one call shows within a second. Pacing makes up for
-/// that second, and one call less is lost to a day that was used up before the run.
+/// The same where requests are paced: whether a group can be used at all, one call may show before the next is due, and one
+/// call less is lost to a day that was used up before the run.
 const KNOWN_START: u32 = 1;
 /// A ramp this wide is none.
 const RAMP_END: u32 = 64;
@@ -253,7 +253,11 @@ impl Quota {
     }
 
     fn patience(&self) -> Duration {
-        (self.refusal_took * 3).clamp(LEAST_PATIENCE, MOST_PATIENCE)
+        match &self.requests {
+            // A start is no return from a block: pacing makes up for this, and a run of a few calls need not pay for it.
+            Some(bucket) if self.epoch == 0 => bucket.spacing(1).min(LEAST_PATIENCE),
+            _ => (self.refusal_took * 3).clamp(LEAST_PATIENCE, MOST_PATIENCE),
+        }
     }
 
     /// A call goes out.
@@ -357,6 +361,7 @@ impl Quota {
             let is_day = facts.dimension == Some(Dimension::RequestsPerDay);
             let probe_at = is_day.then(|| now + DAY_PROBE).filter(|at| *at < until);
             self.block = Some(Block { until, dimension: facts.dimension, probe_at, probing: None });
+            self.epoch = self.epoch.wrapping_add(1);
             self.ramp = Some(1);
             if let Some(bucket) = &mut self.requests {
                 bucket.hold_until(until);

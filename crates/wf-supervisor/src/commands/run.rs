@@ -25,6 +25,7 @@ use crate::run::clock::Clock;
 use crate::run::environment::{self, Base};
 use crate::run::hands::Hands;
 use crate::run::ipc::Ipc;
+use crate::run::janitor::Janitor;
 use crate::run::launch::{Launcher, worker_program};
 use crate::run::mock::{self, Mock};
 use crate::run::opening::{begin_records, greet};
@@ -187,6 +188,11 @@ async fn conduct(
     let window = PoolWindow::new(run.clone(), settings.mock.is_some(), clock.wall_origin());
     let policy = policy(settings, tokens_spent);
     let bounds = bounds(settings, workers);
+    let mut janitor = Janitor::new();
+    // A run that was killed may have left the checkpoint of an item it had finished.
+    for done in plan.items.iter().filter(|planned| planned.decision.action == PlanAction::Skip) {
+        janitor.remove(state.checkpoint(&recorded_work(settings), &done.item.id));
+    }
     let launcher =
         Launcher::new(settings, plan, designs, recorded_work(settings), state.clone(), run.clone())?;
     let capture = Capture::new(
@@ -214,6 +220,7 @@ async fn conduct(
         window,
         keeps_pool,
         joblog,
+        janitor,
     });
     let mut supervisor = Supervisor::new(bounds, planned, pool, policy);
     if let Some(recalled) = &recalled {

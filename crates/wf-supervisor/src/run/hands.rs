@@ -18,6 +18,7 @@ use wf_warden::{Order, own};
 use super::capture::{Capture, CaptureEvent, CaptureHandle, output_pipe};
 use super::clock::Clock;
 use super::ipc::Ipc;
+use super::janitor::Janitor;
 use super::launch::{LaunchError, Launcher};
 use super::pool_window::PoolWindow;
 use super::signals::Signals;
@@ -70,6 +71,8 @@ pub struct Parts {
     pub keeps_pool: bool,
     /// `--joblog`.
     pub joblog: Option<JobLog>,
+    /// What removes the checkpoints of finished items.
+    pub janitor: Janitor,
 }
 
 /// Everything of a run that touches the world.

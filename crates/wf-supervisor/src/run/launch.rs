@@ -219,7 +219,7 @@ impl Launcher {
         set("WF_ITEM_ID", OsStr::new(item.id.as_str()));
         set("WF_ATTEMPT", OsStr::new(&attempt.number.to_string()));
         set("WF_TOKEN", OsStr::new(token.expose()));
-        set("WF_WORKFLOW_DB", self.checkpoint(attempt.item).as_os_str());
+        set("WF_WORKFLOW_DB", self.checkpoint(&self.item(attempt.item).id).as_os_str());
         if item.text_goes_to_file() {
             set("WF_ITEM_TEXT_FILE", self.write_text(item).map_err(LaunchError::State)?.as_os_str());
         } else {
@@ -285,19 +285,8 @@ impl Launcher {
     }
 
     /// The item's checkpoint database.
-    pub fn checkpoint(&self, item: ItemIndex) -> PathBuf {
-        self.state.checkpoint(&self.work, &self.item(item).id)
-    }
-
-    /// The item is done: nothing will be resumed.
-    pub fn remove_checkpoint(&self, id: &ItemId) {
-        let path = self.state.checkpoint(&self.work, id);
-        // Most commands have none, and one look is cheaper than three removals.
-        if path.exists()
-            && let Err(error) = checkpoint::remove(&path)
-        {
-            log::warn!("cannot remove the checkpoint of {id}: {error}");
-        }
+    pub fn checkpoint(&self, id: &ItemId) -> PathBuf {
+        self.state.checkpoint(&self.work, id)
     }
 
     /// A checkpoint of other inputs must not be resumed, and is kept.
@@ -305,7 +294,7 @@ impl Launcher {
         if !self.stale.remove(&item) {
             return Ok(());
         }
-        let path = self.checkpoint(item);
+        let path = self.checkpoint(&self.item(item).id);
         if !path.exists() {
             return Ok(());
         }

@@ -8,6 +8,7 @@ pub mod driver;
 pub mod environment;
 pub mod hands;
 pub mod ipc;
+pub mod janitor;
 mod key_watch;
 pub mod launch;
 pub mod mock;

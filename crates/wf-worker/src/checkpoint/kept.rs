@@ -6,7 +6,7 @@ use std::{fs, io};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{CheckpointError, Identity, io_error, is_blank, read};
+use super::{CheckpointError, Identity, check_magic, io_error, is_blank, read};
 use crate::workflow::{Ending, Next};
 
 /// Where a kept checkpoint stands; see [`peek`].
@@ -41,6 +41,7 @@ pub fn peek(path: &Path) -> Result<Option<Peek>, CheckpointError> {
         Ok(meta) if meta.len() == 0 && !with_suffix(path, "-wal").exists() => return Ok(None),
         Ok(_) => {}
     }
+    check_magic(path)?;
     // Opening replays what a killed worker left in the log and so writes: a copy takes that.
     let dir = tempfile::tempdir().map_err(|e| io_error(path, &e))?;
     let copy = dir.path().join("checkpoint.db");

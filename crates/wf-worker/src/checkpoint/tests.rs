@@ -172,6 +172,15 @@ fn files_that_are_no_checkpoint_are_refused_and_left_as_they_are() {
     bytes[4096..20_000].fill(0x5a);
     fs::write(&path, bytes).unwrap();
     assert!(matches!(Checkpoint::open(&path, &identity()), Err(CheckpointError::Corrupt { .. })));
+    // Somebody's words in the place of one that has all its pages in its log, as that of a killed worker.
+    let (_dir, path) = in_dir();
+    let (checkpoint, _) = Checkpoint::open(&path, &identity()).unwrap();
+    checkpoint.has_served();
+    drop(checkpoint);
+    assert!(fs::metadata(with_suffix(&path, "-wal")).unwrap().len() > 0);
+    fs::write(&path, "words".repeat(2000)).unwrap();
+    assert!(matches!(peek(&path), Err(CheckpointError::Corrupt { .. })));
+    assert!(matches!(Checkpoint::open(&path, &identity()), Err(CheckpointError::Corrupt { .. })));
 }
 
 #[test]
@@ -224,5 +233,8 @@ fn setting_aside_loses_nothing_and_removing_leaves_nothing() {
     drop(Checkpoint::open(&path, &identity()).unwrap());
     remove(&path).unwrap();
     remove(&path).unwrap();
-    assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 2);
+    let mut left: Vec<_> =
+        fs::read_dir(path.parent().unwrap()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["lld_workflow_42.db.aside-1", "lld_workflow_42.db.aside-2"]);
 }

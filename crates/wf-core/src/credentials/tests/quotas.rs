@@ -143,6 +143,19 @@ fn a_groups_first_call_goes_alone_for_a_second_and_pacing_makes_up_for_it() {
 }
 
 #[test]
+fn where_calls_are_due_often_the_first_is_hardly_alone() {
+    let mut desk = Desk::new(limits("g", QuotaLimits { rpm: Some(1200), ..QuotaLimits::default() }));
+    desk.wait(secs(10));
+    desk.lease(1);
+    assert!(grants(&desk.ask(2)).is_empty());
+    assert_eq!(
+        grants(&desk.wait(Duration::from_millis(60))).len(),
+        1,
+        "a little more than the twentieth of a second"
+    );
+}
+
+#[test]
 fn slow_down_also_cuts_the_rate() {
     let mut desk = Desk::new(limits("g", QuotaLimits { rpm: Some(60), ..QuotaLimits::default() }));
     desk.wait(secs(2));

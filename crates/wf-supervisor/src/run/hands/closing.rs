@@ -42,10 +42,12 @@ impl Hands {
             summary,
             ring,
             keeps_pool,
+            janitor,
             ..
         } = self.parts;
         close_slots(slots, &console, signals).await;
         drop((ipc, capture));
+        janitor.finish();
         let mut closed = journal.sync();
         let indexed = history.finish().and_then(|mut history| {
             if keeps_pool {

@@ -54,7 +54,7 @@ impl Hands {
                 Record::ItemEnded { item, outcome, wall_ms, attempts, .. } => {
                     self.counts.add(*outcome);
                     if outcome.is_done() && *attempts > 0 {
-                        self.parts.launcher.remove_checkpoint(item);
+                        self.parts.janitor.remove(self.parts.launcher.checkpoint(item));
                     }
                     // What was done before is said in one line at the start; what never began is in the summary.
                     if !matches!(outcome, Outcome::Skipped | Outcome::NotStarted)
