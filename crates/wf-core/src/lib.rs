@@ -10,6 +10,7 @@ mod attempt;
 mod batch;
 mod chatter;
 pub mod credentials;
+mod crew;
 mod event;
 mod item;
 mod record;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::attempt::{Attempt, Kind, Phase};
 use crate::batch::{Batch, Planned, whole_ms};
 use crate::credentials::{CredentialCoordinator, Policy, PoolSpec};
+use crate::crew::Crew;
 use crate::event::{Effect, Effects, Event, Saying, StopCause};
 use crate::retry::mix;
 use crate::shutdown::{Ladder, Stage};
@@ -68,8 +69,7 @@ pub struct Supervisor {
     batch: Batch,
     pool: CredentialCoordinator,
     ladder: Ladder,
-    /// By slot.
-    running: Vec<Option<Attempt>>,
+    crew: Crew,
     run_deadline: Option<Time>,
     /// The pool is dead and the key sources are being read once more: until then at the latest.
     reading_until: Option<Time>,
@@ -96,7 +96,7 @@ impl Supervisor {
             plan: Some(plan),
             pool,
             ladder: Ladder::new(),
-            running: (0..parallel).map(|_| None).collect(),
+            crew: Crew::new(parallel),
             run_deadline: bounds.run_timeout.map(|d| Time::ZERO + d),
             reading_until: None,
             frozen_since: None,
@@ -131,6 +131,7 @@ impl Supervisor {
         self.watch(now);
         self.fill_slots(now);
         self.finish_if_over(now);
+        self.crew.take_note();
         std::mem::take(&mut self.out)
     }
 
@@ -139,12 +140,11 @@ impl Supervisor {
         if self.finished || self.frozen_since.is_some() {
             return None;
         }
-        let attempts = self.running.iter().flatten().filter_map(Attempt::deadline).min();
         let may_start = self.ladder.stage() == Stage::Running;
         let ready = self.batch.next_ready().filter(|_| may_start && !self.is_short);
         let run = self.run_deadline.filter(|_| self.ladder.stage() < Stage::Asking);
         let short = self.short_until.filter(|_| may_start);
-        [attempts, ready, run, short, self.reading_until, self.pool.next_deadline()]
+        [self.crew.next_deadline(), ready, run, short, self.reading_until, self.pool.next_deadline()]
             .into_iter()
             .flatten()
             .min()
@@ -157,12 +157,12 @@ impl Supervisor {
 
     /// Attempts that are not over.
     pub fn workers(&self) -> usize {
-        self.running.iter().flatten().count()
+        self.crew.len()
     }
 
     /// Of those, attempts that wait for quota.
     pub fn paused(&self) -> usize {
-        self.running.iter().flatten().filter(|a| a.waiting_since.is_some()).count()
+        self.crew.paused()
     }
 
     /// The pool, to be shown.
@@ -259,8 +259,9 @@ impl Supervisor {
         if self.reading_until.is_some_and(|at| now >= at) {
             self.keys_read(now);
         }
-        for slot in 0..self.running.len() {
-            let Some(attempt) = &mut self.running[slot] else { continue };
+        self.crew.take_note();
+        for slot in self.crew.overdue(now) {
+            let Some(attempt) = self.crew.at(slot) else { continue };
             let (id, warden) = (attempt.id, attempt.slot);
             if attempt.answer_by.is_some_and(|at| now >= at) {
                 attempt.answer_by = Some(now + ANSWER);
@@ -302,9 +303,7 @@ impl Supervisor {
     }
 
     fn credit(&mut self, lost: Duration) {
-        for attempt in self.running.iter_mut().flatten() {
-            attempt.credit(lost);
-        }
+        self.crew.credit(lost);
         self.run_deadline = self.run_deadline.map(|at| at + lost);
         self.reading_until = self.reading_until.map(|at| at + lost);
     }
@@ -336,7 +335,7 @@ impl Supervisor {
 
     fn attempt(&mut self, id: AttemptId) -> Option<&mut Attempt> {
         let slot = self.batch.slot_of(id)?;
-        self.running.get_mut(usize::from(slot.0))?.as_mut().filter(|a| a.id == id)
+        self.crew.find(slot, id)
     }
 
     fn record(&mut self, record: Record) {

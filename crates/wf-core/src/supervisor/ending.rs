@@ -84,7 +84,7 @@ impl Supervisor {
         let slot = attempt.slot;
         // Whatever it still holds or waits for is free for others, and counted before the item's costs are recorded.
         self.ask_pool(now, |pool, out| pool.forget(id, now, out));
-        let Some(mut attempt) = self.running[usize::from(slot.0)].take() else { return };
+        let Some(mut attempt) = self.crew.leave(slot) else { return };
         let (outcome, detail) = attempt.judge(self.bounds.kind);
         let end = attempt.end.clone().map_or(AttemptEnd::Lost, |(end, at)| {
             attempt.overhead += now.since(at);

@@ -24,13 +24,13 @@ impl Supervisor {
             self.record(Record::AttemptStarted { item, attempt: id.number, slot });
             let mut attempt = Attempt::new(id, slot, now);
             if self.bounds.with_keys.is_empty() {
-                self.running[usize::from(slot.0)] = Some(attempt);
+                self.crew.join(attempt);
                 self.order_start(id, now);
             } else {
                 attempt.phase = Phase::Keys;
                 let calls = 0..self.bounds.with_keys.len() as u64;
                 attempt.keys_wanted = calls.map(|n| CallId(OWN_CALLS + n)).collect();
-                self.running[usize::from(slot.0)] = Some(attempt);
+                self.crew.join(attempt);
                 self.lease_keys(id, now);
             }
         }
@@ -44,7 +44,7 @@ impl Supervisor {
         if usable >= 2 || all < 2 || !(needs_keys || self.pool.is_asked_of()) {
             return usize::MAX;
         }
-        (self.running.len() * usable).div_ceil(all).max(1)
+        (self.crew.slots() * usable).div_ceil(all).max(1)
     }
 
     pub(super) fn lease_keys(&mut self, id: AttemptId, now: Time) {
@@ -104,7 +104,7 @@ impl Supervisor {
                 wait = Backoff::SHORTAGE.wait(times, seed);
                 now + wait
             });
-            self.running[usize::from(slot.0)] = None;
+            self.crew.leave(slot);
             self.ask_pool(now, |pool, out| pool.forget(id, now, out));
             let item = self.batch.id(id.item).clone();
             let end = AttemptEnd::NotSpawned { why: why.clone() };

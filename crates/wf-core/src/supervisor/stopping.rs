@@ -17,7 +17,7 @@ impl Supervisor {
         let signal = self.ladder.stopped_by().filter(|_| cause == StopCause::Operator);
         let why = signal.map_or_else(|| format!("{cause:?}"), |s| s.name().to_owned());
         self.record(Record::Stopping { why });
-        let ids: Vec<AttemptId> = self.running.iter().flatten().map(|a| a.id).collect();
+        let ids: Vec<AttemptId> = self.crew.iter().map(|a| a.id).collect();
         let (workers, grace) = (ids.len(), self.bounds.grace);
         self.out.push(Effect::Say(if stage == Stage::Killing {
             Saying::Killing { workers }
@@ -37,7 +37,7 @@ impl Supervisor {
         }
         self.record(Record::Stopping { why: signal.name().to_owned() });
         let workers = self.workers();
-        let last = self.running.iter().flatten().filter_map(|a| a.kill_at).max();
+        let last = self.crew.iter().filter_map(|a| a.kill_at).max();
         let grace = last.map_or(Duration::ZERO, |at| at.since(now));
         let (cause, signal) = (StopCause::Operator, Some(signal));
         self.out.push(Effect::Say(Saying::Stopping { cause, signal, workers, grace }));
