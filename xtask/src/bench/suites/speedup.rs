@@ -6,19 +6,22 @@ use anyhow::{Result, ensure};
 
 use super::super::Bench;
 use super::super::contest::{Contender, Sample, seconds, take_turns};
-use super::super::ground::Ground;
+use super::super::ground::{Ground, Key};
 use super::super::report::{Finding, Kind, Row, Table, Target, figure};
 use super::super::spread::Spread;
 use super::super::svg::{Axis, Lines, Panel, Plot, Point, Series};
+use super::quota::Mock;
 use super::worker::set_up;
 
 /// What is done.
-pub const WORK: &str = "6 issues through the workflow `lld` on the embedded mock provider (`run --mock`, profile `steady`: \
-    300 ms per call), each approved at its second review, which is 4 calls: two drafts and two reviews. With 1, 2, 3 and 6 \
-    workers. The ideal is the calls' latency alone, shared evenly.";
+pub const WORK: &str = "6 issues through the workflow `lld` against `wf-mock-llm`, 300 ms per call, each approved at its second \
+    review, which is 4 calls: two drafts and two reviews. With 1, 2, 3 and 6 workers. The keys' limits are far away: what \
+    pacing costs, and saves, is measured by `quota`. The ideal is the calls' latency alone, shared evenly.";
 
 /// Of a call, in the mock's profile `steady`.
 const LATENCY: Duration = Duration::from_millis(300);
+/// Keys of the mock's, in its usual two groups.
+const KEYS: u32 = 4;
 /// Of an item: each is approved at its second review.
 const CALLS: usize = 4;
 
@@ -30,7 +33,7 @@ pub fn run(bench: &Bench) -> Result<Finding> {
     let contender = |workers: &usize| {
         let workers = *workers;
         let name = if workers == 1 { "1 worker".to_owned() } else { format!("{workers} workers") };
-        let how = format!("wf-supervisor run --mock -j {workers} items.txt");
+        let how = format!("wf-supervisor run -j {workers} items.txt");
         Contender::new(Kind::Ours, &name, how, move || measure(bench, items, workers))
     };
     let mut contenders: Vec<Contender<'_>> = parallel.iter().map(contender).collect();
@@ -72,8 +75,8 @@ pub fn run(bench: &Bench) -> Result<Finding> {
         ),
         notes: vec![
             "The overhead is the supervisor's own account (`summary.json`): what of the workers' time was neither their work \
-             nor a wait for quota. The column beside it is the outside view, where start and end of the run, the workers' own \
-             start (process, socket, checkpoints on disk) and pacing count as well."
+             nor a wait for quota. The column beside it is the outside view, where start and end of the run and the workers' \
+             own start (process, socket, checkpoints on disk) count as well."
                 .to_owned(),
         ],
         plot: Plot {
@@ -93,8 +96,11 @@ pub fn run(bench: &Bench) -> Result<Finding> {
 fn measure(bench: &Bench, items: usize, workers: usize) -> Result<Sample> {
     let ground = Ground::new(bench)?;
     set_up(&ground, items)?;
+    let flags = ["--profile=steady", "--group-rpm=1000000"].map(str::to_owned);
+    let mock = Mock::start(bench, &ground, &flags, KEYS)?;
+    ground.write_pool(&mock.base_url, &mock.keys, &settings(&mock.keys))?;
     let mut command = ground.command(&bench.supervisor)?;
-    command.args(["run", "--mock", "--mock-profile", "steady", "-j", &workers.to_string(), "items.txt"]);
+    command.args(["run", "--workflow", "lld", "-j", &workers.to_string(), "items.txt"]);
     let sample = ground.measure(&mut command)?;
     let summary = ground.summary()?;
     ensure!(
@@ -109,6 +115,22 @@ fn measure(bench: &Bench, items: usize, workers: usize) -> Result<Sample> {
         items * CALLS
     );
     Ok(Sample { overhead_percent: summary.overhead_percent, ..sample })
+}
+
+/// What beside the pool is in `wf.toml`: who drafts and reviews, and limits that nobody comes near.
+fn settings(keys: &[Key]) -> String {
+    use std::fmt::Write as _;
+    let mut toml = String::from("[run]\nmax_parallel = 6\n[workflow.lld]\n");
+    for role in ["drafter", "reviewer"] {
+        let _ = writeln!(toml, "{role} = {{ provider = \"bench\", model = \"mock\" }}");
+    }
+    let mut groups: Vec<&str> = keys.iter().map(|key| key.group.as_str()).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    for group in groups {
+        let _ = writeln!(toml, "[quota.{group}]\nrpm = 1_000_000");
+    }
+    toml
 }
 
 fn lines(contenders: &[Contender<'_>], parallel: &[usize], items: usize) -> Lines {
