@@ -123,6 +123,12 @@ impl TokenBucket {
         TokenBucket { pace, window: Window::drained(limit.max(1), now) }
     }
 
+    /// The provider says what was used of the minute before anything of it was counted here.
+    pub(super) fn count_from(&mut self, used: u64, now: Time) {
+        let limit = self.window.limit();
+        self.window = Window::after(used.min(limit), limit, now);
+    }
+
     /// From when on a call of `tokens` fits. One larger than the limit fits when nothing else is in the minute: whether
     /// it can be served at all is the provider's to say.
     pub(super) fn ready_at(&self, tokens: u64, now: Time) -> Time {

@@ -32,7 +32,12 @@ pub(super) struct Window {
 impl Window {
     /// A window as after a minute of full, even use.
     pub(super) fn drained(limit: u64, now: Time) -> Window {
-        let share = |i: u32| (u128::from(limit) * u128::from(i) / u128::from(PARTS)) as u64;
+        Window::after(limit, limit, now)
+    }
+
+    /// A window as after a minute in which `used` was used evenly.
+    pub(super) fn after(used: u64, limit: u64, now: Time) -> Window {
+        let share = |i: u32| (u128::from(used) * u128::from(i) / u128::from(PARTS)) as u64;
         let entries = (0..PARTS)
             .map(|i| Entry {
                 opened: Time::ZERO,
@@ -40,7 +45,7 @@ impl Window {
                 tokens: share(i + 1) - share(i),
             })
             .collect();
-        Window { limit, entries, sum: limit }
+        Window { limit, entries, sum: used }
     }
 
     pub(super) fn limit(&self) -> u64 {

@@ -67,8 +67,15 @@ impl Quota {
                 }
             }
             Dimension::TokensPerMinute => {
+                let is_news = self.tokens.is_none();
                 self.tokens_limit.state(hint.limit.unwrap_or(0));
                 self.retune(now);
+                if let (Some(bucket), Some(left), Some(limit), true) =
+                    (&mut self.tokens, left, hint.limit, is_news)
+                {
+                    // Calls in flight may not be in the provider's count yet: count them.
+                    bucket.count_from(limit.saturating_sub(left).saturating_add(self.tokens_in_flight), now);
+                }
                 if let (Some(bucket), Some(left)) = (&mut self.tokens, left) {
                     let missing = self.tokens_in_flight.saturating_add(tokens).saturating_sub(left);
                     let wait = refill(hint, missing).unwrap_or_else(|| bucket.spacing(missing));

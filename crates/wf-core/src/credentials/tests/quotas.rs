@@ -364,6 +364,29 @@ fn headers_correct_the_local_view_downwards() {
 }
 
 #[test]
+fn what_is_left_of_a_limit_that_is_news_is_there_at_the_pace_of_the_limit() {
+    // How long the third of three calls waits, each of a thousandth of the limit.
+    let third_waits = |remaining| {
+        let mut desk = Desk::new(limits("g", QuotaLimits::default()));
+        let hints = vec![QuotaHint {
+            dimension: Dimension::TokensPerMinute,
+            limit: Some(1000 * wish(1).tokens),
+            remaining: Some(remaining),
+            reset: None,
+        }];
+        desk.call(1, &CallOutcome::Ok { tokens_in: 1, tokens_out: 1, hints });
+        desk.ask(2);
+        desk.ask(3);
+        while desk.pool.waiting_calls() > 0 {
+            desk.sleep();
+        }
+        desk.now.since_start().as_millis()
+    };
+    assert_eq!(third_waits(1000 * wish(1).tokens), 61, "a thousandth of a minute");
+    assert!(third_waits(0) > 1000, "what was used comes back as it was used");
+}
+
+#[test]
 fn a_surprise_teaches_the_measured_rate() {
     let mut desk = Desk::new(limits("g", QuotaLimits { rpm: Some(120), ..QuotaLimits::default() }));
     let mut accepted = 0;
