@@ -22,7 +22,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
 pub use self::fault::CheckpointError;
-pub use self::kept::{Peek, peek, remove, set_aside};
+pub use self::kept::{Peek, discard, peek, remove, remove_discarded, set_aside};
 use crate::job::Role;
 use crate::workflow::{Next, Position};
 

@@ -72,8 +72,8 @@ pub struct Caller<'a> {
 }
 
 impl Caller<'_> {
-    /// Makes a call until it is answered, denied or abandoned. `keep` makes the answer durable; it runs before the
-    /// lease is returned, so that whatever the supervisor counted as answered is never asked for again.
+    /// Makes a call until it is answered, denied or abandoned. `keep` keeps the answer, so that it outlives this
+    /// worker; it runs before the lease is returned: what the supervisor counted as answered is not asked for again.
     pub fn make(
         &self,
         call: &Call<'_>,

@@ -92,6 +92,20 @@ fn the_first_line_names_keys_groups_and_the_most_calls() {
 }
 
 #[test]
+fn what_a_killed_run_left_of_finished_checkpoints_goes_at_the_next_start() {
+    let p = project(&[1, 1]);
+    p.write("one.txt", "41\n");
+    p.run("run one.txt --mock").code(0);
+    // Killed after the item was recorded as done, or after its checkpoint was renamed.
+    for left in ["lld_workflow_41.db", "lld_workflow_40.db.done", "lld_workflow_40.db.done-wal"] {
+        p.write(&format!(".wf/mock/checkpoints/{left}"), "");
+    }
+    p.run("run items.txt --mock").code(0).says("LLD-42 approved");
+    let left = fs::read_dir(p.path(".wf/mock/checkpoints")).unwrap().count();
+    assert_eq!(left, 0);
+}
+
+#[test]
 fn a_second_mock_run_skips_and_nothing_of_it_counts_for_a_real_run() {
     let p = project(&[1, 1]);
     p.run("run items.txt --mock -j2").code(0);

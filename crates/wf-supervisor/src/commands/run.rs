@@ -188,11 +188,6 @@ async fn conduct(
     let window = PoolWindow::new(run.clone(), settings.mock.is_some(), clock.wall_origin());
     let policy = policy(settings, tokens_spent);
     let bounds = bounds(settings, workers);
-    let mut janitor = Janitor::new();
-    // A run that was killed may have left the checkpoint of an item it had finished.
-    for done in plan.items.iter().filter(|planned| planned.decision.action == PlanAction::Skip) {
-        janitor.remove(state.checkpoint(&recorded_work(settings), &done.item.id));
-    }
     let launcher =
         Launcher::new(settings, plan, designs, recorded_work(settings), state.clone(), run.clone())?;
     let capture = Capture::new(
@@ -220,7 +215,7 @@ async fn conduct(
         window,
         keeps_pool,
         joblog,
-        janitor,
+        janitor: Janitor::new(),
     });
     let mut supervisor = Supervisor::new(bounds, planned, pool, policy);
     if let Some(recalled) = &recalled {

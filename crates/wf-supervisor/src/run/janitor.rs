@@ -22,22 +22,33 @@ impl Janitor {
         Janitor::default()
     }
 
-    /// Removes a checkpoint soon; one that is not there is no error.
-    pub fn remove(&mut self, checkpoint: PathBuf) {
-        // Most commands have none, and one look is cheaper than waking somebody.
-        if !checkpoint.exists() {
+    /// Takes a checkpoint away. Its name is free when this returns, so it has to be called while nobody else may take up the
+    /// item; its files are removed soon. One that is not there is no error.
+    pub fn discard(&mut self, path: &Path) {
+        // Most commands have none, and one look is cheaper than three renamings.
+        if !path.exists() {
             return;
         }
+        match checkpoint::discard(path) {
+            Ok(Some(done)) => self.remove_soon(done),
+            Ok(None) => {}
+            Err(error) => {
+                log::warn!("cannot discard the checkpoint {} of a done item: {error}", path.display());
+            }
+        }
+    }
+
+    fn remove_soon(&mut self, done: PathBuf) {
         if self.working.is_none() {
             let (tell, told) = mpsc::sync_channel::<PathBuf>(WAITING);
             let work = move || told.iter().for_each(|path| remove(&path));
             self.working = match thread::Builder::new().name("janitor".into()).spawn(work) {
                 Ok(thread) => Some((tell, thread)),
-                Err(_) => return remove(&checkpoint),
+                Err(_) => return remove(&done),
             };
         }
         if let Some((tell, _)) = &self.working {
-            let _ = tell.send(checkpoint);
+            let _ = tell.send(done);
         }
     }
 
@@ -52,7 +63,7 @@ impl Janitor {
 
 fn remove(path: &Path) {
     if let Err(error) = checkpoint::remove(path) {
-        log::warn!("cannot remove the checkpoint {} of a finished item: {error}", path.display());
+        log::warn!("cannot remove {}: {error}", path.display());
     }
 }
 
@@ -61,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn when_it_has_finished_everything_is_gone_and_what_was_not_there_is_no_trouble() {
+    fn a_name_is_free_at_once_and_in_the_end_everything_is_gone() {
         let dir = tempfile::tempdir().unwrap();
         let mut janitor = Janitor::new();
         for n in 0..10 {
@@ -70,9 +81,13 @@ mod tests {
                 std::fs::write(&path, b"").unwrap();
                 std::fs::write(dir.path().join(format!("{n}.db-wal")), b"").unwrap();
             }
-            janitor.remove(path);
+            janitor.discard(&path);
+            assert!(!path.exists());
         }
+        let anew = dir.path().join("0.db");
+        std::fs::write(&anew, b"another worker's").unwrap();
         janitor.finish();
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        assert_eq!(std::fs::read(&anew).unwrap(), b"another worker's");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }

@@ -5,8 +5,9 @@ use std::io::{self, Write as _};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use wf_core::ItemId;
+use wf_core::{ItemId, PlanAction};
 use wf_warden::own;
+use wf_worker::checkpoint;
 
 use crate::cli::value::WorkflowName;
 use crate::config::{Settings, Work};
@@ -78,6 +79,7 @@ pub fn prepare(
     let plan = Plan::make(settings, items.clone(), gathered.by_all, &past);
     let tokens_spent = past.tokens_spent(&plan);
     let designs = approved_designs(&history, settings, &ids)?;
+    clear_checkpoints(&state, &work, &plan);
     // What does not start here is free for others at once.
     let idle: Vec<_> = plan.items.iter().filter(|i| !i.works()).map(|i| i.item.id.clone()).collect();
     history.release(run.id(), &work, &idle)?;
@@ -123,6 +125,20 @@ fn approved_designs(
         }
     }
     Ok(designs)
+}
+
+/// A run that was killed may have left the checkpoint of an item that it had finished, and such as it had discarded.
+fn clear_checkpoints(state: &StateDir, work: &RecordedWork, plan: &Plan) {
+    let dir = state.checkpoints(work.realm);
+    checkpoint::remove_discarded(&dir);
+    if std::fs::read_dir(&dir).is_ok_and(|mut entries| entries.next().is_none()) {
+        return;
+    }
+    for done in plan.items.iter().filter(|planned| planned.decision.action == PlanAction::Skip) {
+        if let Err(error) = checkpoint::remove(&state.checkpoint(work, &done.item.id)) {
+            log::warn!("cannot remove the checkpoint of {}, which is done: {error}", done.item.id);
+        }
+    }
 }
 
 /// A run directory that was made only to claim with leaves no trace.

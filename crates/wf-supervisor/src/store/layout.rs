@@ -98,9 +98,14 @@ impl StateDir {
         self.realm_dir(Realm::Mock).join("repository.git")
     }
 
+    /// The directory of the checkpoint databases.
+    pub fn checkpoints(&self, realm: Realm) -> PathBuf {
+        self.realm_dir(realm).join("checkpoints")
+    }
+
     /// An item's checkpoint database.
     pub fn checkpoint(&self, work: &Work, id: &ItemId) -> PathBuf {
-        self.realm_dir(work.realm).join("checkpoints").join(format!("{}_workflow_{id}.db", work.file_stem()))
+        self.checkpoints(work.realm).join(format!("{}_workflow_{id}.db", work.file_stem()))
     }
 
     /// The directory of an item's drafts and verdicts.

@@ -9,6 +9,9 @@ use rusqlite::{Connection, OpenFlags};
 use super::{CheckpointError, Identity, check_magic, io_error, is_blank, read};
 use crate::workflow::{Ending, Next};
 
+/// What the names of a checkpoint's files end with: those beside the database, then itself.
+const SUFFIXES: [&str; 3] = ["-wal", "-shm", ""];
+
 /// Where a kept checkpoint stands; see [`peek`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Peek {
@@ -61,13 +64,37 @@ pub fn peek(path: &Path) -> Result<Option<Peek>, CheckpointError> {
 
 /// Removes a checkpoint and what `SQLite` keeps beside it. One that is not there is no error.
 pub fn remove(path: &Path) -> io::Result<()> {
-    for suffix in ["-wal", "-shm", ""] {
+    for suffix in SUFFIXES {
         match fs::remove_file(with_suffix(path, suffix)) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
         }
     }
     Ok(())
+}
+
+/// What the name of a checkpoint ends with whose item is done, until it is removed.
+const DONE: &str = ".done";
+
+/// Gives up the name of a checkpoint whose item is done: whoever takes the item up again makes one of its own. Answers with
+/// what it is called until [`remove`] removes it; `None` where there was none.
+pub fn discard(path: &Path) -> io::Result<Option<PathBuf>> {
+    let done = with_suffix(path, DONE);
+    Ok(rename_all(path, &done)?.then_some(done))
+}
+
+/// Removes what killed runs have discarded and not removed.
+pub fn remove_discarded(dir: &Path) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let is_done = SUFFIXES.iter().any(|suffix| {
+            let end = format!(".db{DONE}{suffix}");
+            name.as_encoded_bytes().ends_with(end.as_bytes())
+        });
+        if is_done {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Moves a checkpoint out of the way, to the first free name `….aside-N`, and returns that name. Nothing is lost: a
@@ -77,13 +104,20 @@ pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
         .map(|n| with_suffix(path, &format!(".aside-{n}")))
         .find(|p| fs::symlink_metadata(p).is_err())
         .ok_or_else(|| io::Error::other("too many checkpoints set aside"))?;
-    for suffix in ["-wal", "-shm", ""] {
-        match fs::rename(with_suffix(path, suffix), with_suffix(&free, suffix)) {
+    rename_all(path, &free)?;
+    Ok(free)
+}
+
+/// Renames a checkpoint and what is beside it; whether there was one.
+fn rename_all(from: &Path, to: &Path) -> io::Result<bool> {
+    let mut is_there = false;
+    for suffix in SUFFIXES {
+        match fs::rename(with_suffix(from, suffix), with_suffix(to, suffix)) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
+            renamed => is_there = renamed.is_ok(),
         }
     }
-    Ok(free)
+    Ok(is_there)
 }
 
 pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

@@ -238,3 +238,27 @@ fn setting_aside_loses_nothing_and_removing_leaves_nothing() {
     left.sort();
     assert_eq!(left, ["lld_workflow_42.db.aside-1", "lld_workflow_42.db.aside-2"]);
 }
+
+#[test]
+fn a_discarded_checkpoint_frees_its_name_at_once_and_goes_at_the_next_start_at_the_latest() {
+    let (_dir, path) = in_dir();
+    let dir = path.parent().unwrap();
+    assert_eq!(discard(&path).unwrap_or_default(), None);
+    let (checkpoint, _) = Checkpoint::open(&path, &identity()).unwrap();
+    checkpoint.has_served();
+    drop(checkpoint);
+    let done = discard(&path).unwrap().unwrap();
+    assert_eq!(fs::read_dir(dir).unwrap().count(), 2, "the database and its log");
+    let (next, standing) = Checkpoint::open(&path, &identity()).unwrap();
+    assert_eq!(standing, None);
+    next.has_served();
+    drop(next);
+    remove(&done).unwrap();
+    assert!(path.exists() && with_suffix(&path, "-wal").exists());
+    discard(&path).unwrap();
+    fs::write(dir.join("lld_workflow_x.done.db"), "").unwrap();
+    remove_discarded(dir);
+    let left: Vec<_> = fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left, ["lld_workflow_x.done.db"]);
+    remove_discarded(&dir.join("missing"));
+}

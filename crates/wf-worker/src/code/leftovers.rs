@@ -20,10 +20,12 @@ impl Repository<'_> {
         if fs::symlink_metadata(self.worktree).is_err() {
             return Ok(());
         }
-        match self.administration()? {
-            Some(_) => self.remove_stale_locks(),
-            None => self.move_aside(),
+        if self.administration()?.is_some() {
+            return self.remove_stale_locks();
         }
+        self.move_aside()?;
+        // What git knows of a worktree whose `.git` is gone.
+        self.forget_half_made(common)
     }
 
     /// Notes that this worktree is being made or removed. Until [`settled`](Self::settled) nothing in it is anybody's: a git

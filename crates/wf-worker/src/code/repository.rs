@@ -93,13 +93,7 @@ impl<'a> Repository<'a> {
                 self.set_back(&common, &sound, &head, keep)?;
                 (sound.branch, "taken up again")
             }
-            Some(sound) => {
-                return Err(Halt::Failed(format!(
-                    "{} has the branch {} instead of {branch}: remove the worktree (git worktree remove) or switch it back",
-                    self.worktree.display(),
-                    sound.branch
-                )));
-            }
+            Some(sound) => return Err(self.is_on(&sound, branch)),
             None => {
                 let (name, start) = self.choose(branch, &head, ours)?;
                 self.add(&common, &name, &start)?;
@@ -123,6 +117,9 @@ impl<'a> Repository<'a> {
         if self.stands(&common, place)? {
             return Ok(false);
         }
+        if let Some(sound) = self.standing(&common)? {
+            return Err(self.is_on(&sound, &place.branch));
+        }
         self.clear_leftovers(&common)?;
         let tip = self.tip(&place.branch)?;
         let start = if tip.is_some() { Start::Branch } else { Start::New(place.base.clone()) };
@@ -136,6 +133,15 @@ impl<'a> Repository<'a> {
             self.remove_stale_locks()?;
         }
         Ok(stands)
+    }
+
+    /// A person switched the worktree, and what is in it is theirs.
+    fn is_on(&self, sound: &Sound, branch: &str) -> Halt {
+        Halt::Failed(format!(
+            "{} has the branch {} instead of {branch}: remove the worktree (git worktree remove) or switch it back",
+            self.worktree.display(),
+            sound.branch
+        ))
     }
 
     /// The commit that was made of the work, where the branch has one right after the place's base.
@@ -335,6 +341,13 @@ impl<'a> Repository<'a> {
                 args.extend([OsStr::new("--no-track"), OsStr::new(create), OsStr::new(branch), path]);
                 args.push(OsStr::new(commit));
             }
+        }
+        // It is somebody's, and none that git would take for its own.
+        if fs::symlink_metadata(self.worktree).is_ok() {
+            return Err(Halt::Failed(format!(
+                "{} is a worktree of another repository, or one without a commit: move it away and run the same command again",
+                self.worktree.display()
+            )));
         }
         self.unsettle()?;
         match self.owner().wanted(&args, MEND) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use wf_core::{AttemptId, Event, Outcome, Record, Supervisor};
+use wf_core::{AttemptId, Event, ItemId, Outcome, Record, Supervisor};
 
 use super::super::redaction::redact;
 use super::{Done, Hands};
@@ -45,17 +45,18 @@ impl Hands {
                 self.broken = true;
                 done.follow_ups.push(Event::Trouble { what: error.to_string() });
             } else {
+                // The history gives up their claims.
+                for item in records.iter().filter_map(done_here) {
+                    self.parts.janitor.discard(&self.parts.launcher.checkpoint(item));
+                }
                 self.parts.history.send(&records, at);
             }
         }
         for record in &records {
             self.parts.summary.fold(record, at);
             match record {
-                Record::ItemEnded { item, outcome, wall_ms, attempts, .. } => {
+                Record::ItemEnded { item, outcome, wall_ms, .. } => {
                     self.counts.add(*outcome);
-                    if outcome.is_done() && *attempts > 0 {
-                        self.parts.janitor.remove(self.parts.launcher.checkpoint(item));
-                    }
                     // What was done before is said in one line at the start; what never began is in the summary.
                     if !matches!(outcome, Outcome::Skipped | Outcome::NotStarted)
                         && let Some(index) = self.parts.launcher.index(item)
@@ -76,5 +77,13 @@ impl Hands {
                 _ => {}
             }
         }
+    }
+}
+
+/// The item that this run has finished by that: nothing of it will be resumed.
+fn done_here(record: &Record) -> Option<&ItemId> {
+    match record {
+        Record::ItemEnded { item, outcome, attempts, .. } if outcome.is_done() && *attempts > 0 => Some(item),
+        _ => None,
     }
 }

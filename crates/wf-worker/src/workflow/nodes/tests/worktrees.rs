@@ -198,6 +198,49 @@ fn a_rerun_takes_up_the_same_worktree_and_keeps_what_was_in_it() {
 }
 
 #[test]
+fn a_worktree_that_a_person_made_theirs_is_left_alone() {
+    // What was done to it, and what is said of that.
+    for (done, said) in [
+        ("switched", "has the branch mine instead of wf/impl-42"),
+        ("detached", "has the branch (detached) instead of wf/impl-42"),
+        ("another's", "is a worktree of another repository, or one without a commit"),
+        ("born anew", "is a worktree of another repository, or one without a commit"),
+    ] {
+        let mut stage = before_the_commit();
+        let path = worktree(&stage);
+        fs::write(path.join("thesis.tex"), "precious").unwrap();
+        match done {
+            "switched" => drop(git(&stage, &["-C", path.to_str().unwrap(), "switch", "-q", "-c", "mine"])),
+            "detached" => drop(git(&stage, &["-C", path.to_str().unwrap(), "switch", "-q", "--detach"])),
+            "another's" => {
+                let elsewhere = stage.dir.path().join("elsewhere");
+                git(&stage, &["init", "-q", elsewhere.to_str().unwrap()]);
+                let text = format!("gitdir: {}\n", elsewhere.join(".git").display());
+                fs::write(path.join(".git"), text).unwrap();
+            }
+            _ => drop(git(&stage, &["-C", path.to_str().unwrap(), "switch", "-q", "--orphan", "mine"])),
+        }
+        for redo in [false, true] {
+            stage.job.redo = redo;
+            let finish = stage.run();
+            let why = detail(&finish, JobVerdict::Failed);
+            assert!(why.contains(said), "{done}: {why}");
+            assert_eq!(fs::read(path.join("thesis.tex")).unwrap(), b"precious", "{done}");
+        }
+    }
+}
+
+#[test]
+fn a_worktree_without_its_git_file_is_moved_aside_and_made_anew() {
+    let stage = before_the_commit();
+    let path = worktree(&stage);
+    fs::remove_file(path.join(".git")).unwrap();
+    fs::write(path.join("thesis.tex"), "precious").unwrap();
+    assert_eq!(approves(&stage), "wf/impl-42");
+    assert_eq!(stage.file(".wf/worktrees/impl-42.aside-1/thesis.tex").unwrap(), "precious");
+}
+
+#[test]
 fn a_branch_in_use_elsewhere_or_a_project_without_commits_is_told() {
     let stage = stage(right);
     git(&stage, &["switch", "-q", "-c", "wf/impl-42"]);
