@@ -123,8 +123,8 @@ impl Checkpoint {
         &self.identity
     }
 
-    /// The item is done, so the file will be removed: closing it need not merge its log first.
-    pub fn has_served(&self) {
+    /// Closing will not merge the log into the file: the item is done, and the file is removed next.
+    pub fn leave_unmerged(&self) {
         let _ = self.db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
     }
 
@@ -221,7 +221,7 @@ impl Checkpoint {
 
     /// Keeps a reply: from now on it outlives its worker.
     pub fn keep_reply(&mut self, name: &CallName, reply: &Reply) -> Result<(), CheckpointError> {
-        // The node that asked will be finished in a moment, and that waits for the disk.
+        // It outlives this process like this; the end of its node waits for the disk.
         self.sql(self.db.execute_batch("PRAGMA synchronous = NORMAL;"))?;
         let insert = self.db.prepare_cached(
             "INSERT INTO reply (iteration, round, node, purpose, ts, text, truncated, tokens_in, tokens_out)

@@ -136,7 +136,7 @@ fn halted(halt: Halt) -> Finish {
 fn end(work: &Work, ending: Ending, again: bool) -> Finish {
     let count = |n: u32, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     if ending == Ending::Approved {
-        work.checkpoint.has_served();
+        work.checkpoint.leave_unmerged();
         return Finish {
             verdict: JobVerdict::Approved,
             detail: format!("approved after {}", count(work.state.reviews, "review")),

@@ -1,5 +1,6 @@
 //! A project of its own for each run: a directory, an environment, and what the supervisor left there.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
@@ -150,6 +151,13 @@ pub struct Key {
     pub secret: String,
     /// Whose limits it shares.
     pub group: String,
+}
+
+/// What `wf.toml` says of the limits of these keys' groups: so many requests per minute each.
+pub fn limits(keys: &[Key], rpm: u32) -> String {
+    let groups: BTreeSet<&str> = keys.iter().map(|key| key.group.as_str()).collect();
+    let tables: Vec<String> = groups.iter().map(|group| format!("[quota.{group}]\nrpm = {rpm}\n")).collect();
+    tables.concat()
 }
 
 /// What suites need of a run's `summary.json`.

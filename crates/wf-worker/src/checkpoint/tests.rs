@@ -175,7 +175,7 @@ fn files_that_are_no_checkpoint_are_refused_and_left_as_they_are() {
     // Somebody's words in the place of one that has all its pages in its log, as that of a killed worker.
     let (_dir, path) = in_dir();
     let (checkpoint, _) = Checkpoint::open(&path, &identity()).unwrap();
-    checkpoint.has_served();
+    checkpoint.leave_unmerged();
     drop(checkpoint);
     assert!(fs::metadata(with_suffix(&path, "-wal")).unwrap().len() > 0);
     fs::write(&path, "words".repeat(2000)).unwrap();
@@ -245,13 +245,13 @@ fn a_discarded_checkpoint_frees_its_name_at_once_and_goes_at_the_next_start_at_t
     let dir = path.parent().unwrap();
     assert_eq!(discard(&path).unwrap_or_default(), None);
     let (checkpoint, _) = Checkpoint::open(&path, &identity()).unwrap();
-    checkpoint.has_served();
+    checkpoint.leave_unmerged();
     drop(checkpoint);
     let done = discard(&path).unwrap().unwrap();
     assert_eq!(fs::read_dir(dir).unwrap().count(), 2, "the database and its log");
     let (next, standing) = Checkpoint::open(&path, &identity()).unwrap();
     assert_eq!(standing, None);
-    next.has_served();
+    next.leave_unmerged();
     drop(next);
     remove(&done).unwrap();
     assert!(path.exists() && with_suffix(&path, "-wal").exists());

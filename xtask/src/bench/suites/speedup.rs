@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use super::super::Bench;
 use super::super::contest::{Contender, Sample, seconds, take_turns};
-use super::super::ground::{Ground, Key};
+use super::super::ground::{Ground, Key, limits};
 use super::super::report::{Finding, Kind, Row, Table, Target, figure};
 use super::super::spread::Spread;
 use super::super::svg::{Axis, Lines, Panel, Plot, Point, Series};
@@ -22,6 +22,8 @@ pub const WORK: &str = "6 issues through the workflow `lld` against `wf-mock-llm
 const LATENCY: Duration = Duration::from_millis(300);
 /// Keys of the mock's, in its usual two groups.
 const KEYS: u32 = 4;
+/// Requests per minute of a group.
+const FAR_AWAY: u32 = 1_000_000;
 /// Of an item: each is approved at its second review.
 const CALLS: usize = 4;
 
@@ -96,7 +98,7 @@ pub fn run(bench: &Bench) -> Result<Finding> {
 fn measure(bench: &Bench, items: usize, workers: usize) -> Result<Sample> {
     let ground = Ground::new(bench)?;
     set_up(&ground, items)?;
-    let flags = ["--profile=steady", "--group-rpm=1000000"].map(str::to_owned);
+    let flags = ["--profile=steady".to_owned(), format!("--group-rpm={FAR_AWAY}")];
     let mock = Mock::start(bench, &ground, &flags, KEYS)?;
     ground.write_pool(&mock.base_url, &mock.keys, &settings(&mock.keys))?;
     let mut command = ground.command(&bench.supervisor)?;
@@ -124,13 +126,7 @@ fn settings(keys: &[Key]) -> String {
     for role in ["drafter", "reviewer"] {
         let _ = writeln!(toml, "{role} = {{ provider = \"bench\", model = \"mock\" }}");
     }
-    let mut groups: Vec<&str> = keys.iter().map(|key| key.group.as_str()).collect();
-    groups.sort_unstable();
-    groups.dedup();
-    for group in groups {
-        let _ = writeln!(toml, "[quota.{group}]\nrpm = 1_000_000");
-    }
-    toml
+    toml + &limits(keys, FAR_AWAY)
 }
 
 fn lines(contenders: &[Contender<'_>], parallel: &[usize], items: usize) -> Lines {

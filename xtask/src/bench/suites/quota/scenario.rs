@@ -1,8 +1,6 @@
 //! What a lane is about: the provider as it is, what is told of it, and what that allows at best.
 
-use std::fmt::Write as _;
-
-use crate::bench::ground::Key;
+use crate::bench::ground::{Key, limits};
 
 /// How a provider keeps its limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,19 +149,13 @@ impl Scenario {
     /// What `wf.toml` says beside the pool.
     pub fn settings(&self, keys: &[Key]) -> String {
         let size = self.size;
-        let mut toml = format!("[run]\nmax_parallel = {}\n", size.workflows);
+        let toml = format!("[run]\nmax_parallel = {}\n", size.workflows);
         let told = match self.trouble {
             Trouble::UnknownLimits => return toml,
             Trouble::WrongLimits => size.rpm * 5 / 4,
             _ => size.rpm,
         };
-        let mut groups: Vec<&str> = keys.iter().map(|key| key.group.as_str()).collect();
-        groups.sort_unstable();
-        groups.dedup();
-        for group in groups {
-            let _ = writeln!(toml, "[quota.{group}]\nrpm = {told}");
-        }
-        toml
+        toml + &limits(keys, told)
     }
 }
 
