@@ -32,7 +32,11 @@ fn the_first_line_names_run_items_and_workers() {
     let run = p.run("run items.txt -j2 -- true");
     let first = run.err().lines().next().unwrap_or_default().to_owned();
     let id = p.run_id();
-    assert_eq!(first, format!("[COORDINATOR] run {id}: 3 items, 2 workers"), "{run}");
+    assert_eq!(
+        first,
+        format!("[COORDINATOR] run {id}: 3 items, 2 workers, no time limit (--timeout)"),
+        "{run}"
+    );
 }
 
 #[test]

@@ -48,7 +48,8 @@ pub struct RunArgs {
     pub redo: bool,
 
     /// Workers at once, at most 10 unless `run.max_parallel` raises it [default: 1; without a number: 3]
-    #[arg(short = 'j', long, value_name = "N", num_args = 0..=1, default_missing_value = "3",
+    // The names that `parallel`, `xargs` and others have for it are taken as well.
+    #[arg(short = 'j', long, short_alias = 'P', aliases = ["jobs", "workers", "max-procs"], value_name = "N", num_args = 0..=1, default_missing_value = "3",
           value_parser = value::parallel, allow_negative_numbers = true)]
     pub parallel: Option<u16>,
     /// The built-in workflow [default: lld]
@@ -61,9 +62,10 @@ pub struct RunArgs {
     #[arg(long, requires = "dry_run")]
     pub json: bool,
 
-    /// Watchdog: the time one attempt may take, not counting waits for quota [default: 30m]
-    #[arg(long, value_name = "DUR", help_heading = "Bounds", value_parser = value::time)]
-    pub timeout: Option<Duration>,
+    /// Watchdog: the time one attempt may take, or `off`, not counting waits for quota [default: 30m for
+    /// workflows, off for commands]
+    #[arg(long, value_name = "DUR", help_heading = "Bounds", value_parser = value::time_or_off)]
+    pub timeout: Option<Limit<Duration>>,
     /// Watchdog: the time without output or message from the worker, or `off` [default: 5m for workflows, off for commands]
     #[arg(long, value_name = "DUR", help_heading = "Bounds", value_parser = value::time_or_off)]
     pub idle_timeout: Option<Limit<Duration>>,
@@ -80,7 +82,9 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", help_heading = "Bounds", value_parser = value::positive, allow_negative_numbers = true)]
     pub max_retries: Option<u32>,
     /// How often a failed item is run again, with backoff; never after a cancel [default: 0]
-    #[arg(long, value_name = "N", help_heading = "Bounds", value_parser = value::count, allow_negative_numbers = true)]
+    // Also by the name that `cargo nextest` has for it.
+    #[arg(long, alias = "retries", value_name = "N", help_heading = "Bounds", value_parser = value::count,
+          allow_negative_numbers = true)]
     pub item_retries: Option<u32>,
     /// Start nothing more after this many failures, or `off` [default: off]
     #[arg(long, value_name = "N", help_heading = "Bounds", value_parser = value::positive_or_off,

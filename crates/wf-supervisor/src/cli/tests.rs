@@ -78,7 +78,6 @@ fn what_run_refuses() {
         &["items.txt", "--json"],
         &["items.txt", "--with-key", "gemini"],
         &["items.txt", "--timeout", "30"],
-        &["items.txt", "--timeout", "off"],
         &["items.txt", "--max-fail", "0"],
         &["items.txt", "--max-retries", "0"],
         &["items.txt", "--budget-tokens", "-5"],
@@ -133,8 +132,6 @@ fn what_run_refuses() {
         error: --with-key is for commands: the built-in workflows ask for a key before each call
     items.txt --timeout 30
         error: invalid value '30' for '--timeout <DUR>': 30 has no unit: write 30s, 30m or 30h
-    items.txt --timeout off
-        error: invalid value 'off' for '--timeout <DUR>': "off" is not a duration (write 500ms, 30s, 5m or 1h30m)
     items.txt --max-fail 0
         error: invalid value '0' for '--max-fail <N>': at least 1 is needed
     items.txt --max-retries 0
@@ -224,7 +221,7 @@ fn every_option_of_run_is_read() {
     // A bad id is the items' affair, where the message can say more than clap's.
     assert_eq!(args.named, ["42", "-x"]);
     assert_eq!(args.workflow, Some(WorkflowName::Issue));
-    assert_eq!(args.timeout, Some(Duration::from_secs(5400)));
+    assert_eq!(args.timeout, Some(Limit::At(Duration::from_secs(5400))));
     assert_eq!(args.idle_timeout, Some(Limit::Off));
     assert_eq!(args.max_wait, Some(Duration::ZERO));
     assert_eq!(args.grace, Some(Duration::from_millis(500)));
@@ -283,4 +280,19 @@ fn the_page_names_every_option_and_verb() {
             assert!(page.contains(&format!("--{long}")), "docs/usage.md: --{long} of {}", verb.get_name());
         }
     }
+}
+
+#[test]
+fn names_that_other_programs_have_for_the_same_thing_are_taken() {
+    for words in [
+        &["i", "--jobs", "4"][..],
+        &["i", "--workers=4"],
+        &["i", "-P4"],
+        &["i", "-P", "4"],
+        &["i", "--max-procs", "4"],
+    ] {
+        assert_eq!(run(words).parallel, Some(4), "{words:?}");
+    }
+    assert_eq!(run(&["i", "--retries", "3"]).item_retries, Some(3));
+    assert_eq!(run(&["i", "--timeout", "off"]).timeout, Some(Limit::Off));
 }

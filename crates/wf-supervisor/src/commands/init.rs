@@ -122,7 +122,7 @@ fn content(environ: &dyn Environ, in_repository: bool, prompts: Prompts) -> Stri
 #max_parallel = 10
 # issue, lld or implement
 #workflow = "lld"
-# One attempt's time; time without any sign of life; the whole run's time.
+# One attempt's time and time without any sign of life (both off for commands, unless set); the whole run's time.
 #timeout = "30m"
 #idle_timeout = "5m"
 #run_timeout = "off"

@@ -283,7 +283,7 @@ fn bounds(settings: &Settings, workers: u16) -> Bounds {
             Work::Workflow(_) => Kind::Workflow,
             Work::Command(_) => Kind::Command,
         },
-        timeout: Some(settings.timeout),
+        timeout: settings.timeout,
         idle_timeout: settings.idle_timeout,
         run_timeout: settings.run_timeout,
         grace: settings.grace,

@@ -168,7 +168,10 @@ impl Configuration {
         let show_limit = |d: &Limit<Duration>| d.at().map_or_else(|| "off".to_owned(), duration::format);
         let minutes = |n: u64| Duration::from_secs(60 * n);
         let default_idle = if is_command { Limit::Off } else { Limit::At(minutes(5)) };
-        let (timeout, _) = layers.one("timeout", args.timeout, value::time, minutes(30), show_time)?;
+        // What a command does is the user's, who knows no limit from `xargs` or a shell loop.
+        let default_timeout = if is_command { Limit::Off } else { Limit::At(minutes(30)) };
+        let (timeout, _) =
+            layers.one("timeout", args.timeout, value::time_or_off, default_timeout, show_limit)?;
         let (idle_timeout, _) =
             layers.one("idle_timeout", args.idle_timeout, value::time_or_off, default_idle, show_limit)?;
         let (run_timeout, _) =
@@ -236,7 +239,7 @@ impl Configuration {
             pool: if mock { PoolSettings::default() } else { self.pool.clone() },
             work,
             parallel,
-            timeout,
+            timeout: timeout.at(),
             idle_timeout: idle_timeout.at(),
             run_timeout: run_timeout.at(),
             max_wait,

@@ -152,8 +152,8 @@ pub struct Settings {
     pub work: Work,
     /// Workers at once, the cap applied.
     pub parallel: u16,
-    /// One attempt's time.
-    pub timeout: Duration,
+    /// One attempt's time; without an end for a command, unless it is given.
+    pub timeout: Option<Duration>,
     /// Time without output or message.
     pub idle_timeout: Option<Duration>,
     /// The whole run's time.

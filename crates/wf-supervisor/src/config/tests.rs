@@ -131,7 +131,9 @@ fn defaults() {
     ");
     assert!(defaults.warnings.is_empty(), "{:?}", defaults.warnings);
     let command = settings("", &[], &["--", "true"]).unwrap();
-    assert_eq!(command.idle_timeout, None);
+    assert_eq!((command.timeout, command.idle_timeout), (None, None));
+    let bounded = settings("", &[], &["--timeout", "2h", "--", "true"]).unwrap();
+    assert_eq!(bounded.timeout, Some(Duration::from_secs(7200)));
     assert!(command.warnings.is_empty());
     assert_eq!((command.work.word(), command.work.prefix()), ("command", ""));
     assert_eq!((defaults.work.word(), defaults.work.prefix()), ("lld", "LLD-"));

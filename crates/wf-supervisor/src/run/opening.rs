@@ -10,6 +10,7 @@ use super::words::count;
 use crate::config::{Settings, Work};
 use crate::console::redact::Redactor;
 use crate::console::terminal::Console;
+use crate::duration::format;
 use crate::exit::Trouble;
 use crate::keys::environment::removal_notice;
 use crate::plan::Plan;
@@ -103,6 +104,7 @@ pub fn greet(
     if plan.counts_calls {
         parts.push(format!("at most {} calls", plan.calls_at_most()));
     }
+    parts.push(limits(settings));
     if !quiet {
         console.coordinator(&format!("run {}: {}", run.id(), parts.join(", ")));
     }
@@ -127,5 +129,22 @@ pub fn greet(
         if planned.decision.action == PlanAction::Keep || planned.decision.beside {
             console.item_line(&planned.item.id.label(settings.work.prefix()), &planned.decision.words);
         }
+    }
+}
+
+/// How long an attempt may take and be silent, so that nobody learns of a limit from a killed agent.
+fn limits(settings: &Settings) -> String {
+    let told = |limit: Option<std::time::Duration>, words: &str| Some(format!("{words} {}", format(limit?)));
+    let limits: Vec<String> = [
+        told(settings.timeout, "an attempt takes at most"),
+        told(settings.idle_timeout, "is silent for at most"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    match (limits.is_empty(), settings.timeout) {
+        (true, _) => "no time limit (--timeout)".to_owned(),
+        (false, Some(_)) => limits.join(" and "),
+        (false, None) => format!("an attempt {}", limits.join(" and ")),
     }
 }
