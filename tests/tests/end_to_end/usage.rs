@@ -168,7 +168,7 @@ fn every_verb_has_help_and_there_is_a_version() {
         p.run(&format!("{verb} --help")).code(0).prints("Usage:");
     }
     p.run("--version").code(0).prints("wf-supervisor");
-    p.run("run --help").prints("[default: 30m for").prints("Examples:");
+    p.run("run --help").prints("30m for workflows, off for commands]").prints("Examples:");
     p.assert_only(&[]);
 }
 
