@@ -85,7 +85,9 @@ impl<'a> Git<'a> {
         if self.run(&[OsStr::new("check-ignore"), OsStr::new("-q"), OsStr::new("--"), file])?.success {
             return Ok(Committed::Ignored);
         }
-        let status = [OsStr::new("status"), OsStr::new("--porcelain"), OsStr::new("--"), file];
+        // Said in full: a user's `status.showUntrackedFiles=no` would hide a file that was never committed.
+        let status = ["status", "--porcelain", "--untracked-files=all", "--ignored=no", "--"];
+        let status: Vec<&OsStr> = status.into_iter().map(OsStr::new).chain([file]).collect();
         if self.wanted(&status, MEND)?.output.is_empty() {
             return Ok(Committed::Already);
         }
@@ -169,7 +171,8 @@ impl<'a> Git<'a> {
 
     fn start(&self, args: &[&OsStr], output: Output<'_>) -> Result<child::Ended, ChildError> {
         // Housekeeping in the background would outlive the worker, only to be killed by its warden.
-        let mut quiet = vec!["-c", "maintenance.autoDetach=false", "-c", "gc.autoDetach=false"];
+        let mut quiet =
+            vec!["-c", "maintenance.autoDetach=false", "-c", "gc.autoDetach=false", "-c", "color.ui=false"];
         // No path of ours is a pattern; check-ignore refuses to be told so.
         if args.first().is_some_and(|verb| *verb != "check-ignore") {
             quiet.push("--literal-pathspecs");
@@ -221,6 +224,18 @@ mod tests {
     fn commit(dir: &Path, file: &str, sink: &Sink, stop: &Stop) -> Result<Committed, Halt> {
         let console = Console::to(Box::new(sink.clone()));
         Git { dir, console: &console, stop }.commit(&dir.join(file), &format!("LLD-42: {file}"))
+    }
+
+    #[test]
+    fn a_user_s_settings_do_not_hide_what_is_not_committed() {
+        let repo = repository();
+        let dir = repo.path();
+        git(dir, &["config", "status.showUntrackedFiles", "no"]);
+        fs::write(dir.join("a.md"), "a\n").unwrap();
+        let (sink, stop) = (Sink::default(), Stop::new());
+        assert_eq!(commit(dir, "a.md", &sink, &stop), Ok(Committed::Yes));
+        assert_eq!(commit(dir, "a.md", &sink, &stop), Ok(Committed::Already));
+        assert_eq!(git(dir, &["show", "HEAD:a.md"]), "a\n");
     }
 
     #[test]

@@ -103,6 +103,14 @@ impl Changes<'_> {
         }
     }
 
+    /// Whether this commit has these files as they are now, those that are gone not at all.
+    pub fn are_in(&self, commit: &str, files: &[&str]) -> Result<bool, Halt> {
+        self.add(files)?;
+        let mut args = words(["diff", "--cached", "--quiet", "--no-ext-diff", commit, "--"]).to_vec();
+        args.extend(files.iter().map(OsStr::new));
+        Ok(self.git.run(&args)?.success)
+    }
+
     /// Commits these files and nothing else.
     pub fn commit(&self, files: &[&str], message: &str) -> Result<(), Halt> {
         self.add(files)?;

@@ -50,6 +50,14 @@ pub struct Repository<'a> {
     pub worktree: &'a Path,
 }
 
+/// What a branch has beyond the commit that the work began at.
+pub struct Beyond {
+    /// Its last commit; the base itself where there is nothing beyond it.
+    pub tip: String,
+    /// How many commits, whoever made them.
+    pub commits: u64,
+}
+
 /// A worktree that git knows and that is whole.
 struct Sound {
     branch: String,
@@ -144,23 +152,21 @@ impl<'a> Repository<'a> {
         ))
     }
 
-    /// The commit that was made of the work, where the branch has one right after the place's base.
-    pub fn committed(&self, place: &Place) -> Result<Option<String>, Halt> {
-        let range = format!("{}..refs/heads/{}", place.base, place.branch);
-        if self.tip(&place.branch)?.is_none() {
-            return Ok(None);
+    /// What the place's branch has beyond its base. `None`: there is no such branch.
+    pub fn beyond(&self, place: &Place) -> Result<Option<Beyond>, Halt> {
+        let Some(tip) = self.tip(&place.branch)? else { return Ok(None) };
+        if !self.is_ancestor(&place.base, &tip)? {
+            return Err(Halt::Failed(format!(
+                "branch {} does not go on from {} any more, where the work began: its tests or a person moved it. The approved \
+                 files are in {}; put the branch where it belongs (git branch -f {0} {1}) and run the same command again",
+                place.branch,
+                &place.base[..place.base.len().min(12)],
+                self.worktree.display()
+            )));
         }
-        match self.owner().ask(&words(["rev-list", "--parents", &range]), LINE_BYTES)? {
-            Answer::Yes(out) => {
-                let text = String::from_utf8_lossy(&out).into_owned();
-                let mut lines = text.lines();
-                let only = lines.next().filter(|_| lines.next().is_none());
-                Ok(only
-                    .and_then(|line| line.strip_suffix(&place.base))
-                    .map(|commit| commit.trim().to_owned()))
-            }
-            _ => Ok(None),
-        }
+        let range = format!("{}..{tip}", place.base);
+        let count = line(self.owner(), &words(["rev-list", "--count", &range]))?;
+        Ok(Some(Beyond { tip, commits: count.and_then(|count| count.parse().ok()).unwrap_or(0) }))
     }
 
     /// Waits until no other worker writes to the repository (see [`Git::lock`]), and opens the branch where a killed

@@ -12,14 +12,17 @@ const SUBJECT_BYTES: usize = 60;
 
 /// Commits, and removes the worktree: a branch that is checked out somewhere can be neither switched to nor deleted. It
 /// may run again after it was interrupted.
+///
+/// The work is known to be committed by what the branch's last commit holds. Tests and persons make commits there too,
+/// and one of those taken for ours would have the worktree removed with the only copy of what was approved.
 pub fn run(work: &mut Work, _: &Position) -> Result<Done, Halt> {
+    let (commit, how) = committed(work)?;
     let place = work.state.code.place.clone();
-    let before = site::repository(work)?.committed(&place)?;
-    let (commit, how) = match before {
-        Some(commit) => (commit, "committed before"),
-        None => (make(work)?, "committed"),
+    // The work is safe, whatever keeps its worktree from going.
+    let left = match site::repository(work)?.remove() {
+        Err(Halt::Failed(why)) => format!("; the worktree stays: {why}"),
+        other => other.map(|()| String::new())?,
     };
-    site::repository(work)?.remove()?;
     work.state.output = Some((place.branch.clone(), output::sha256(commit.as_bytes())));
     work.state.reason = None;
     let short: String = commit.chars().take(12).collect();
@@ -28,22 +31,40 @@ pub fn run(work: &mut Work, _: &Position) -> Result<Done, Halt> {
         Some(repository) => format!(" of {}", work.shown(repository)),
         None => String::new(),
     };
-    Ok(Done::pass(format!("{how} as {short} on branch {}{apart}", place.branch)))
+    Ok(Done::pass(format!("{how} as {short} on branch {}{apart}{left}", place.branch)))
 }
 
-fn make(work: &mut Work) -> Result<String, Halt> {
+/// The commit that has the approved files, and whether it was there before.
+fn committed(work: &mut Work) -> Result<(String, &'static str), Halt> {
     let site = Site::open(work)?;
     let files = site.files_to_commit(work)?;
     let files: Vec<&str> = files.iter().map(String::as_str).collect();
-    let repository = site::repository(work)?;
-    {
-        let _lock = repository.lock(&work.state.code.place.branch)?;
-        site.changes(work).commit(&files, &message(work))?;
-    }
     let place = &work.state.code.place;
-    repository.committed(place)?.ok_or_else(|| {
-        Halt::Failed(format!("branch {} does not have the commit that was made", place.branch))
-    })
+    let repository = site::repository(work)?;
+    let changes = site.changes(work);
+    let _lock = repository.lock(&place.branch)?;
+    if let Some(before) = repository.beyond(place)?.filter(|beyond| beyond.commits > 0) {
+        if changes.are_in(&before.tip, &files)? {
+            return Ok((before.tip, "committed before"));
+        }
+        work.console.say(&format!(
+            "branch {} has {} that its tests or a person made: the approved code goes on top",
+            place.branch,
+            match before.commits {
+                1 => "a commit".to_owned(),
+                n => format!("{n} commits"),
+            }
+        ));
+    }
+    changes.commit(&files, &message(work))?;
+    match repository.beyond(place)? {
+        Some(after) if changes.are_in(&after.tip, &files)? => Ok((after.tip, "committed")),
+        _ => Err(Halt::Failed(format!(
+            "branch {} does not have the files that were committed: they are in {}",
+            place.branch,
+            work.shown(&work.code_job()?.worktree)
+        ))),
+    }
 }
 
 fn message(work: &Work) -> String {

@@ -134,6 +134,52 @@ fn a_removal_that_was_killed_is_finished() {
 }
 
 #[test]
+fn commits_that_tests_or_persons_made_do_not_pass_for_the_approved_one() {
+    for foreign in [1, 2] {
+        let stage = before_the_commit();
+        let at = worktree(&stage);
+        let path = at.to_str().unwrap();
+        // What the reviewer was shown is staged: a commit would have it.
+        git(&stage, &["-C", path, "reset", "-q"]);
+        for n in 0..foreign {
+            git(
+                &stage,
+                &["-C", path, "commit", "-q", "--allow-empty", "-m", &format!("Made by a test, {n}")],
+            );
+        }
+        assert_eq!(approves(&stage), "wf/impl-42");
+        assert_eq!(git(&stage, &["show", "wf/impl-42:src/cache"]), "right\n", "{foreign}");
+        let count = git(&stage, &["rev-list", "--count", "main..wf/impl-42"]);
+        assert_eq!(count, format!("{}\n", foreign + 1), "nobody's commit is lost");
+        assert!(stage.sink.text().contains("that its tests or a person made"), "{}", stage.sink.text());
+        assert!(!worktree(&stage).exists());
+    }
+}
+
+#[test]
+fn a_test_that_committed_the_files_itself_has_committed_them() {
+    let stage = before_the_commit();
+    let path = worktree(&stage);
+    git(&stage, &["-C", path.to_str().unwrap(), "add", "-A"]);
+    git(&stage, &["-C", path.to_str().unwrap(), "commit", "-q", "-m", "All of it"]);
+    assert_eq!(approves(&stage), "wf/impl-42");
+    assert!(stage.sink.text().contains("committed before as "), "{}", stage.sink.text());
+    assert_eq!(git(&stage, &["show", "wf/impl-42:src/cache"]), "right\n");
+}
+
+#[test]
+fn a_branch_that_was_moved_away_from_its_base_keeps_the_worktree() {
+    let stage = before_the_commit();
+    let path = worktree(&stage);
+    let orphan = git(&stage, &["commit-tree", "-m", "Elsewhere", "HEAD^{tree}"]);
+    git(&stage, &["-C", path.to_str().unwrap(), "reset", "-q", "--soft", orphan.trim()]);
+    let finish = stage.run();
+    let why = detail(&finish, JobVerdict::Failed);
+    assert!(why.contains("does not go on from") && why.contains("git branch -f wf/impl-42"), "{why}");
+    assert_eq!(fs::read(path.join("src/cache")).unwrap(), b"right\n");
+}
+
+#[test]
 fn a_branch_with_commits_of_somebody_else_is_not_touched() {
     let stage = stage(right);
     git(&stage, &["switch", "-q", "-c", "wf/impl-42"]);
