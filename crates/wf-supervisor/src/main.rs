@@ -114,6 +114,8 @@ fn in_project(
     match verb {
         Verb::Run(args) => return run_verb(args, global, project, environ, out),
         Verb::Keys(args) => {
+            // Before the first key is read.
+            wf_warden::own::forbid_dumps()?;
             let config = Configuration::load(project, environ)?;
             let mut standings = Standings::default();
             if let Some(state) = location.open_existing() {

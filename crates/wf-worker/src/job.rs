@@ -54,6 +54,8 @@ pub struct CodeJob {
     /// The repository that a mock run keeps apart, such as `.wf/mock/repository.git`; absolute. `None`: the branch is
     /// made in the project's.
     pub repository: Option<PathBuf>,
+    /// The state directory; absolute. No change may touch it, also where it lies in the project by another name.
+    pub state_dir: PathBuf,
     /// What runs the tests: program and arguments, no shell; `{id}` stands for the item.
     pub test_command: Vec<String>,
     /// How long it may take, in milliseconds.

@@ -36,6 +36,10 @@ pub fn main() -> ExitCode {
 }
 
 fn live() -> u8 {
+    if let Err(error) = forbid_dumps() {
+        complain(&format!("wf-worker: its memory cannot be closed to other processes: {error}"));
+        return 1;
+    }
     let (client, job) = match Client::from_env() {
         Ok(connected) => connected,
         Err(error @ ClientError::NotAWorker { .. }) => {
@@ -64,6 +68,15 @@ fn live() -> u8 {
         }
         None => INTERRUPTED,
     }
+}
+
+/// Before a key arrives: no core file of this process, and no look into its memory or environment by others of the same user.
+/// It runs tests that a model wrote, its own and beside it those of other items. Not through `RLIMIT_CORE`, which tests would
+/// inherit. Does nothing but on Linux.
+fn forbid_dumps() -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    nix::sys::prctl::set_dumpable(false)?;
+    Ok(())
 }
 
 fn listen_for_stops(client: &Client, stop: &Stop) {

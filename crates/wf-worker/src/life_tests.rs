@@ -384,3 +384,10 @@ fn a_job_that_cannot_be_read_is_a_failure_with_a_reason() {
     assert!(detail.contains("WF_WORKFLOW says \"lld\", the job says \"implement\""), "{detail}");
     assert!(!Path::new(&world.path("checkpoints")).exists(), "nothing was begun");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_worker_s_memory_is_closed() {
+    super::forbid_dumps().unwrap();
+    assert!(!nix::sys::prctl::get_dumpable().unwrap());
+}

@@ -59,6 +59,8 @@ pub fn run(
     mut warnings: Vec<String>,
 ) -> Result<u8, Trouble> {
     own::survive_file_limit()?;
+    // Before the first key is read.
+    own::forbid_dumps()?;
     let environ = ProcessEnviron;
     let (mut ring, more) = KeyRing::load(&settings.pool, &environ)?;
     warnings.extend(more);
@@ -130,7 +132,6 @@ async fn conduct(
     let recalled = if keeps_pool { recall_pool(&mut history, &ring, &mut warnings)? } else { None };
     let clock = Clock::start();
     own::become_subreaper()?;
-    own::forbid_dumps()?;
     let soft_nofile = own::raise_soft_nofile().ok();
     let mut signals = Signals::listen()?;
 

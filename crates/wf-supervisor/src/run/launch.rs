@@ -278,6 +278,7 @@ impl Launcher {
         CodeJob {
             worktree: self.state.worktree(realm, id),
             repository: (realm == Realm::Mock).then(|| self.state.mock_repository()),
+            state_dir: self.state.path().to_owned(),
             test_command: workflow.test_command.clone().unwrap_or_default(),
             test_timeout_ms: u64::try_from(workflow.test_timeout.as_millis()).unwrap_or(u64::MAX),
             approved_designs: self.designs.get(id).cloned().unwrap_or_default(),

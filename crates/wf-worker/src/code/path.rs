@@ -1,6 +1,7 @@
 //! Paths as models name them: harmless in themselves, or refused. What links make of them is [`tree`](super::tree)'s.
 
 use std::fmt;
+use std::path::Path;
 
 /// Longest path, in bytes.
 const PATH_BYTES: usize = 1024;
@@ -25,6 +26,8 @@ pub enum Refusal {
     Upwards,
     /// A part of it is `.git`, or what some file system takes for it.
     Git,
+    /// A part of it is `.wf`, where runs keep what they know, or what some file system takes for it.
+    State,
     /// It has a NUL, a line break, another control character, or a backslash.
     Odd,
     /// It ends in a slash.
@@ -39,6 +42,7 @@ impl fmt::Display for Refusal {
             Refusal::Absolute => "is not relative to the project's directory",
             Refusal::Upwards => "has \"..\": only paths below the project's directory are allowed",
             Refusal::Git => "belongs to git, which no change may touch",
+            Refusal::State => "belongs to wf-supervisor's records, which no change may touch",
             Refusal::Odd => "has a backslash or a control character",
             Refusal::Directory => "is a directory: name a file",
         })
@@ -89,6 +93,13 @@ impl SafePath {
         self.0.match_indices('/').map(|(at, _)| &self.0[..at])
     }
 
+    /// Whether the path is this directory of the project or lies in it, by whatever spelling.
+    pub fn is_in(&self, dir: &Path) -> bool {
+        let mut names = self.names().map(folded);
+        dir.components()
+            .all(|part| names.next().is_some_and(|name| name == folded(&part.as_os_str().to_string_lossy())))
+    }
+
     /// Whether the path has the form that test runners look for: in a directory of tests, or called a test.
     pub fn looks_like_a_test(&self) -> bool {
         let is_directory =
@@ -118,17 +129,23 @@ pub fn check_name(name: &str) -> Result<(), Refusal> {
     if name.len() > NAME_BYTES {
         return Err(Refusal::TooLong);
     }
-    if is_git(name) { Err(Refusal::Git) } else { Ok(()) }
+    let folded = folded(name);
+    match folded.as_str() {
+        ".git" | "git~1" => Err(Refusal::Git),
+        // Git takes the files of an ignored directory for expendable: merging such a branch would replace them unasked.
+        ".wf" | "wf~1" => Err(Refusal::State),
+        _ => Ok(()),
+    }
 }
 
-/// `.git` as any file system may read it: without regard to case, with the dots and blanks at the end that Windows
-/// drops, its short name there, a stream of it, or with the characters that HFS+ ignores (git's own checks of the
-/// paths in a tree, `is_ntfs_dotgit` and `is_hfs_dotgit`, are of these).
-fn is_git(name: &str) -> bool {
+/// A name as any file system may read it: without regard to case, with the dots and blanks at the end that Windows
+/// drops, without a stream of it, or with the characters that HFS+ ignores (git's own checks of the paths in a tree,
+/// `is_ntfs_dotgit` and `is_hfs_dotgit`, are of these). A short name there is another name, and looked for as one.
+fn folded(name: &str) -> String {
     let ignored = |c: &char| matches!(*c, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}');
     let name: String = name.chars().filter(|c| !ignored(c)).collect();
     let name = name.split(':').next().unwrap_or_default().trim_end_matches(['.', ' ']);
-    name.eq_ignore_ascii_case(".git") || name.eq_ignore_ascii_case("git~1")
+    name.to_lowercase()
 }
 
 #[cfg(test)]
@@ -175,6 +192,12 @@ mod tests {
             (".git::$INDEX_ALLOCATION/config", Refusal::Git),
             ("GIT~1/config", Refusal::Git),
             (".g\u{200c}it/config", Refusal::Git),
+            (".wf/history.db", Refusal::State),
+            ("sub/.wf/runs/x", Refusal::State),
+            (".WF/history.db", Refusal::State),
+            (".wf./history.db", Refusal::State),
+            (".w\u{200d}f/history.db", Refusal::State),
+            (".wf", Refusal::State),
             ("a\0b", Refusal::Odd),
             ("a\nb", Refusal::Odd),
             ("a\u{1b}[2J", Refusal::Odd),
@@ -186,6 +209,19 @@ mod tests {
         }
         assert_eq!(SafePath::read(&"a/".repeat(600)), Err(Refusal::TooLong));
         assert_eq!(SafePath::read(&"a".repeat(256)), Err(Refusal::TooLong));
+    }
+
+    #[test]
+    fn a_directory_is_found_in_every_spelling() {
+        let dir = Path::new("var/state");
+        for inside in
+            ["var/state", "var/state/history.db", "VAR/State./x", "var/st\u{200c}ate/x", "./var//state/x"]
+        {
+            assert!(SafePath::read(inside).unwrap().is_in(dir), "{inside}");
+        }
+        for outside in ["var", "var/states/x", "state/x", "src/var/state/x"] {
+            assert!(!SafePath::read(outside).unwrap().is_in(dir), "{outside}");
+        }
     }
 
     #[test]

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use minijinja::context;
 
-use super::site::Site;
+use super::site::{self, Site};
 use crate::checkpoint::Reply;
 use crate::code::answer::{self, Change, FILE_BYTES, Named};
 use crate::code::changes::Entry;
-use crate::code::path::SafePath;
+use crate::code::path::{Refusal, SafePath};
 use crate::code::tree::Fault;
 use crate::console::one_line;
 use crate::edits;
@@ -117,6 +117,10 @@ fn allowed(work: &Work, site: &Site, path: &str) -> Result<SafePath, Unusable> {
         Fault::Refused(why) => Unusable::Told(why),
         Fault::Io(error) => Unusable::Halt(Halt::Failed(format!("{safe} cannot be used: {error}"))),
     })?;
+    // As it was named and as links make it.
+    if site::is_records(work, &safe)? || site::is_records(work, &found)? {
+        return Err(Unusable::Told(Refusal::State.to_string()));
+    }
     if work.state.code.frozen && work.state.code.tests.contains(found.as_str()) {
         return Err(Unusable::Told("is a frozen test: change the code, not the tests".into()));
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::code::answer::FILE_BYTES;
 use crate::code::changes::Changes;
-use crate::code::path::SafePath;
+use crate::code::path::{Refusal, SafePath};
 use crate::code::repository::Repository;
 use crate::code::tree::{Fault, Tree, unfinished_beside};
 use crate::git::Git;
@@ -30,6 +30,13 @@ pub fn repository(work: &Work) -> Result<Repository<'_>, Halt> {
     })
 }
 
+/// Whether the path lies in the state directory, which need not be called `.wf`: what a branch has there would replace the
+/// records of all runs when it is merged.
+pub fn is_records(work: &Work, path: &SafePath) -> Result<bool, Halt> {
+    let dir = work.code_job()?.state_dir.strip_prefix(&work.job.project_dir);
+    Ok(dir.is_ok_and(|dir| dir.components().next().is_some() && path.is_in(dir)))
+}
+
 impl Site {
     /// Opens it. A worktree that is gone is made again, and files that are others than the checkpoint's are set right:
     /// a node that was killed may have written some of its own. With `--redo` a person's changes are taken over
@@ -49,7 +56,15 @@ impl Site {
         }
         work.visited = true;
         for (path, text) in &work.state.code.files {
-            site.put(&known(path)?, text.as_deref())?;
+            let path = known(path)?;
+            if is_records(work, &path)? {
+                return Err(Halt::Failed(format!(
+                    "the checkpoint names {:?}, which {}; --redo starts anew",
+                    path.as_str(),
+                    Refusal::State
+                )));
+            }
+            site.put(&path, text.as_deref())?;
         }
         Ok(site)
     }

@@ -42,6 +42,7 @@ pub fn stage(model: impl Fn(&Asked) -> Sent + Send + Sync + 'static) -> Stage {
     stage.job.code = Some(CodeJob {
         worktree: stage.dir.path().join(".wf/worktrees/impl-42"),
         repository: None,
+        state_dir: stage.dir.path().join(".wf"),
         test_command: vec!["sh".into(), "run.sh".into()],
         test_timeout_ms: 60_000,
         approved_designs: vec![],
@@ -256,12 +257,13 @@ fn a_design_that_nobody_approved_is_refused_without_a_call() {
 #[test]
 fn paths_that_lead_elsewhere_are_refused_told_and_written_nowhere() {
     let hostile = "### FILE: ../../escaped\n```\nx\n```\n### FILE: /tmp/wf-escaped\n```\nx\n```\n### FILE: .git/hooks/pre-commit\n```\nx\n```\n\
-        ### FILE: link/x\n```\nx\n```\n### FILE: build/x\n```\nx\n```\n### FILE: src/ok\n```\nx\n```\n";
-    let stage = stage(move |asked| match asked.name().as_str() {
+        ### FILE: link/x\n```\nx\n```\n### FILE: .WF/history.db\n```\nx\n```\n### FILE: State/runs/x\n```\nx\n```\n### FILE: build/x\n```\nx\n```\n### FILE: src/ok\n```\nx\n```\n";
+    let mut stage = stage(move |asked| match asked.name().as_str() {
         "N4_code 1" => says(hostile),
         "N4_code 1+" => cache("right"),
         _ => model(asked),
     });
+    stage.job.code.as_mut().unwrap().state_dir = stage.dir.path().join("state");
     std::os::unix::fs::symlink("/tmp", stage.dir.path().join("link")).unwrap();
     git(&stage, &["add", "link"]);
     git(&stage, &["commit", "-q", "-m", "Link"]);
@@ -272,6 +274,8 @@ fn paths_that_lead_elsewhere_are_refused_told_and_written_nowhere() {
         "path \"../../escaped\" has \"..\"",
         "path \"/tmp/wf-escaped\" is not relative",
         "path \".git/hooks/pre-commit\" belongs to git",
+        "path \".WF/history.db\" belongs to wf-supervisor's records",
+        "path \"State/runs/x\" belongs to wf-supervisor's records",
         "path \"link/x\" leads out of the project's directory through a link",
     ] {
         assert!(told.contains(reason), "{reason}: {told}");
