@@ -5,7 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// The name of an item. It becomes part of file and branch names, so its form is narrow:
-/// `^[A-Za-z0-9_][A-Za-z0-9_-]{0,127}$`.
+/// `^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`, without `..`, a dot or `.lock` at its end (what git takes for a branch's name, see
+/// `git check-ref-format`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ItemId(String);
@@ -17,8 +18,12 @@ pub enum ItemIdError {
     Empty,
     /// More than 128 characters.
     TooLong,
-    /// The first character outside `[A-Za-z0-9_-]`, or a leading `-`.
+    /// The first character outside `[A-Za-z0-9_.-]`, or a leading `-` or `.`.
     BadCharacter(char),
+    /// Two dots in a row.
+    TwoDots,
+    /// A dot or `.lock` at its end.
+    BadEnd(&'static str),
 }
 
 impl fmt::Display for ItemIdError {
@@ -26,9 +31,11 @@ impl fmt::Display for ItemIdError {
         match self {
             ItemIdError::Empty => f.write_str("an empty id"),
             ItemIdError::TooLong => f.write_str("an id longer than 128 characters"),
-            ItemIdError::BadCharacter('-') => f.write_str("an id may not begin with '-'"),
+            ItemIdError::BadCharacter(c @ ('-' | '.')) => write!(f, "an id may not begin with {c:?}"),
+            ItemIdError::TwoDots => f.write_str("an id may not have \"..\" in it"),
+            ItemIdError::BadEnd(end) => write!(f, "an id may not end in {end:?}"),
             ItemIdError::BadCharacter(c) => {
-                write!(f, "{c:?} is not allowed in an id (letters, digits, '_' and '-' are)")
+                write!(f, "{c:?} is not allowed in an id (letters, digits, '_', '-' and '.' are)")
             }
         }
     }
@@ -42,12 +49,21 @@ impl ItemId {
 
     /// Checks `text` and makes it an id.
     pub fn new(text: &str) -> Result<ItemId, ItemIdError> {
-        let bad = |(i, c): &(usize, char)| !(c.is_ascii_alphanumeric() || *c == '_' || (*c == '-' && *i > 0));
+        let bad = |(i, c): &(usize, char)| {
+            !(c.is_ascii_alphanumeric() || *c == '_' || (matches!(c, '-' | '.') && *i > 0))
+        };
         if text.is_empty() {
             return Err(ItemIdError::Empty);
         }
         if let Some((_, c)) = text.char_indices().find(bad) {
             return Err(ItemIdError::BadCharacter(c));
+        }
+        if text.contains("..") {
+            return Err(ItemIdError::TwoDots);
+        }
+        let lower = text.to_ascii_lowercase();
+        if let Some(end) = [".", ".lock"].into_iter().find(|end| lower.ends_with(end)) {
+            return Err(ItemIdError::BadEnd(end));
         }
         if text.len() > Self::MAX_LEN {
             return Err(ItemIdError::TooLong);

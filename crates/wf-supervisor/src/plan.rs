@@ -4,7 +4,6 @@
 
 pub mod recorded;
 
-use std::fs::File;
 use std::io::{self, BufRead, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -45,8 +44,13 @@ pub fn gather(settings: &Settings, args: &RunArgs, stdin: impl BufRead) -> Resul
         return match &settings.work {
             Work::Workflow(workflow) => match &workflow.input {
                 InputSource::File(pattern) => {
-                    let (items, warnings) =
-                        pattern.inputs(&settings.project.dir, settings.work.prefix()).map_err(refuse)?;
+                    let dir = &settings.project.dir;
+                    let (items, mut warnings) =
+                        pattern.inputs(dir, settings.work.prefix()).map_err(refuse)?;
+                    if items.is_empty() && settings.dry_run {
+                        warnings.push(format!("no input matches {} in {}", pattern.as_str(), dir.display()));
+                    }
+                    let items = args.list.selection().of(items).map_err(refuse)?;
                     Ok(Gathered { items, by_all: true, warnings })
                 }
                 InputSource::Command(_) => refused(format!(
@@ -62,12 +66,29 @@ pub fn gather(settings: &Settings, args: &RunArgs, stdin: impl BufRead) -> Resul
         Some(path) => ItemSource::File(path.clone()),
         None => ItemSource::Named(args.named.clone()),
     };
-    let (prefix, cwd) = (settings.work.prefix(), &settings.project.cwd);
-    let items = items::load(&source, settings.lines, prefix, cwd, stdin).map_err(refuse)?;
-    if let Work::Command(template) = &settings.work {
-        items::check_command(&items, template).map_err(refuse)?;
+    let cwd = &settings.project.cwd;
+    let template = match &args.list.prompt_template {
+        Some(path) => Some(items::TextTemplate::read(&cwd.join(path)).map_err(Trouble::Refused)?),
+        None => None,
+    };
+    let reading = items::Reading {
+        by_line: settings.lines,
+        by_nul: args.list.null,
+        prefix: settings.work.prefix(),
+        id_field: args.list.id_field.as_deref(),
+        text_field: args.list.text_field.as_deref(),
+        template: template.as_ref(),
+    };
+    let items::Loaded { items, notices, textless } =
+        items::load(&source, reading, cwd, stdin).map_err(refuse)?;
+    let items = args.list.selection().of(items).map_err(refuse)?;
+    if let Work::Command(command) = &settings.work {
+        if let (Some(sentence), true, None) = (textless, command.carries_text(), &template) {
+            return refused(sentence);
+        }
+        items::check_command(&items, command).map_err(refuse)?;
     }
-    Ok(Gathered { items, by_all: false, warnings: Vec::new() })
+    Ok(Gathered { items, by_all: false, warnings: notices })
 }
 
 /// What earlier and present runs know of an item. Those of mock runs are a past of their own.
@@ -195,8 +216,8 @@ impl Plan {
         })
     }
 
-    /// The one line of `--all` when there is nothing to work on and nothing wrong.
-    pub fn nothing_line(&self, workflow: &WorkflowSettings) -> Option<String> {
+    /// The one line of `--all` when there is nothing to work on and nothing wrong. `dir` is the project's.
+    pub fn nothing_line(&self, workflow: &WorkflowSettings, dir: &Path) -> Option<String> {
         let quiet = |i: &PlannedItem| matches!(i.decision.action, PlanAction::Skip | PlanAction::Keep);
         if !self.by_all || !self.items.iter().all(quiet) {
             return None;
@@ -206,7 +227,7 @@ impl Plan {
             InputSource::Command(_) => "the inputs",
         };
         Some(match self.items.len() {
-            0 => format!("nothing to do: no file matches {pattern}"),
+            0 => format!("nothing to do: no file matches {pattern} in {}", dir.display()),
             count => format!("nothing to do: {count} of {count} inputs ({pattern}) have their output"),
         })
     }
@@ -370,10 +391,7 @@ fn branch(pattern: &Pattern, id: &ItemId) -> String {
 
 /// SHA-256 in lower-case hexadecimal, and the size.
 fn hash_file(path: &Path) -> io::Result<(String, u64)> {
-    let mut file = File::open(path)?;
-    if file.metadata()?.is_dir() {
-        return Err(io::Error::new(ErrorKind::IsADirectory, "it is a directory"));
-    }
+    let mut file = wf_worker::open_regular(path)?;
     let mut hash = Sha256::new();
     let mut buffer = [0; 8 * 1024];
     let mut bytes = 0;

@@ -20,9 +20,51 @@ fn refused_as(name: &str, list: impl AsRef<[u8]>, options: &str) -> Finished {
 
 #[test]
 fn a_bad_id_is_refused_with_its_line() {
-    for bad in ["../../etc/passwd", "a/b", "-rf", "a.b", "ä", "a:b", "$(x)", &"x".repeat(129)] {
+    for bad in
+        ["../../etc/passwd", "a/b", "-rf", "a..b", "a.", "a.lock", "ä", "a:b", "$(x)", &"x".repeat(129)]
+    {
         refused(format!("good\n\n# comment\n{bad}\n"), "").says_in_one_line(&["items.txt", "4"]);
     }
+}
+
+#[test]
+fn lists_of_data_sets_are_taken_as_they_are() {
+    let p = Project::new();
+    p.write(
+        "a.ndjson",
+        "{\"id\": \"oauthlib__oauthlib.1fd52536.combine_file__09vlzwgc\", \"prompt\": \"hello\"}\n",
+    );
+    let run = p.run("run a.ndjson -- wf-fixture-worker args -- {}");
+    run.code(0).prints("hello\n").says("1 of 1 objects have no `text`: `prompt` is taken");
+    p.write("a.csv", "id,text\n1,\"x, y\"\n2,z\n");
+    p.run("run a.csv --limit 1 -- wf-fixture-worker args -- {}").code(0).prints("[1] x, y\n");
+    p.write("tasks/7.md", "Do it\n");
+    p.run("run tasks -- wf-fixture-worker args -- {id} {}").code(0).prints("Do it");
+    p.write("prompt.md", "Solve {{ id }}: {{ text }}");
+    p.run("run a.csv --limit 1 --prompt-template prompt.md -- wf-fixture-worker args -- {}")
+        .code(0)
+        .prints("[1] Solve 1: x, y\n");
+    p.write("b.jsonl", "{\"id\": 1, \"goal\": \"win\"}\n");
+    p.run("run b.jsonl -- wf-fixture-worker args -- {}").code(2).says("they have: goal");
+    p.run("run b.jsonl --text-field goal -- wf-fixture-worker args -- {}").code(0).prints("[1] win\n");
+}
+
+#[test]
+fn a_list_without_an_end_or_without_a_writer_hangs_nobody() {
+    let p = Project::new();
+    nix::unistd::mkfifo(&p.path("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    p.run("run pipe -- true").code(2).says("the list is empty");
+    p.run("run /dev/zero -- true").code(2).says("it is a device");
+    p.write("issues/2.md", "# Two\n\n<!-- mock: approve@1 -->\n\nValues grow.\n");
+    nix::unistd::mkfifo(&p.path("issues/1.md"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", p.path("issues/3.md")).unwrap();
+    p.write("items.txt", "1\n2\n3\n");
+    p.run("run items.txt --mock --dry-run").code(0).prints("issues/1.md cannot be read: it is a pipe");
+    let run = p.run("run items.txt --mock -j3");
+    run.code(1)
+        .says_in_one_line(&["LLD-1", "FAILED", "pipe"])
+        .says_in_one_line(&["LLD-3", "FAILED", "device"]);
+    assert_eq!(p.outcome("2"), "approved");
 }
 
 #[test]

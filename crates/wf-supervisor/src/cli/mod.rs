@@ -1,5 +1,6 @@
 //! The command line: every verb, option, default and help text.
 
+mod list;
 mod run;
 pub mod value;
 

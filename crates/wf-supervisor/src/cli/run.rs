@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::list::ListArgs;
 use super::value::{self, Limit, OutputMode, ProgressMode, WorkflowName};
 
 /// `run`. What is `None` is left to the environment, `wf.toml` and the defaults.
@@ -13,8 +14,8 @@ use super::value::{self, Limit, OutputMode, ProgressMode, WorkflowName};
 #[command(
     args_override_self = true,
     override_usage = "wf-supervisor run [ITEMS] [OPTIONS] [-- COMMAND [ARG]...]",
-    after_help = "Durations are written 500ms, 30s, 5m, 1h30m. Every option can also be set in wf.toml's [run] table or as an \
-environment variable (WF_SUPERVISOR_PARALLEL, WF_SUPERVISOR_TIMEOUT, ...); the command line wins.
+    after_help = "Durations are written 500ms, 30s, 5m, 1h30m. Every option but those that say how ITEMS is read can also be set in wf.toml's [run] \
+table or as an environment variable (WF_SUPERVISOR_PARALLEL, WF_SUPERVISOR_TIMEOUT, ...); the command line wins.
 
 In COMMAND: {} the item's text (or its id), {.} without extension, {/} base name, {//} directory, {/.} base name without \
 extension, {#} position, {%} worker slot, {id}, {run}, {attempt}. Without any, the text (or id) becomes the last argument.
@@ -31,7 +32,8 @@ Examples:
   wf-supervisor run items.txt --mock                no keys, no network"
 )]
 pub struct RunArgs {
-    /// A file with one item per line (`ID` or `ID TEXT...`; JSON objects in a `.jsonl` file), or `-` for standard input
+    /// A file with one item per line (`ID` or `ID TEXT...`), JSON objects (`.jsonl`, `.ndjson`, `.json`), a table with a header
+    /// (`.csv`, `.tsv`), a directory of files, or `-` for standard input
     #[arg(value_name = "ITEMS", help_heading = "Items")]
     pub items: Option<PathBuf>,
     /// An item by its id; may be repeated
@@ -46,6 +48,10 @@ pub struct RunArgs {
     /// Run items again that are done or need revision
     #[arg(long, help_heading = "Items")]
     pub redo: bool,
+
+    /// How the list is read.
+    #[command(flatten)]
+    pub list: ListArgs,
 
     /// Workers at once, at most 10 unless `run.max_parallel` raises it [default: 1; without a number: 3]
     // The names that `parallel`, `xargs` and others have for it are taken as well.
@@ -152,6 +158,7 @@ impl RunArgs {
                 used[0]
             ));
         }
+        self.list.check(used[0])?;
         if self.workflow.is_some() && !self.command.is_empty() {
             return Err("--workflow and a command after '--' exclude each other: use one of them".to_owned());
         }

@@ -1,98 +1,82 @@
-//! Items files with one JSON object per line.
+//! Items files with one JSON object per line (`.jsonl`, `.ndjson`), and those that are one list (`.json`).
 
-use std::collections::BTreeMap;
-use std::io::BufRead;
-use std::time::Duration;
+use std::io::{BufRead, Read};
 
-use serde_json::Value;
-use wf_core::ItemId;
+use serde_json::{Map, Value};
 
-use super::{ItemSpec, ItemsError, MAX_INLINE_TEXT_BYTES, Variables, each_line, excerpt, hash_hint};
-use crate::duration;
+use super::collector::{Collector, each_line};
+use super::fields::Fields;
+use super::lines::{Lines, MAX_LINE_BYTES};
+use super::{ItemSpec, ItemsError};
 
-/// The fields that may name an item, the first one present counts: ours, SWE-bench's, and that of batch APIs.
-const ID_FIELDS: [&str; 3] = ["id", "instance_id", "custom_id"];
+/// The largest `.json` file: it is held as a whole, unlike lines.
+const MAX_LIST_BYTES: u64 = 16 * MAX_LINE_BYTES as u64;
 
-/// Reads all items of `reader`; `source` names it in messages, `prefix` precedes ids in labels.
-pub fn read(source: &str, reader: impl BufRead, prefix: &'static str) -> Result<Vec<ItemSpec>, ItemsError> {
-    each_line(source, prefix, reader, |list, number, line| {
+/// Reads all items of `reader`, one object a line; `source` names it in messages, `prefix` precedes ids in labels.
+pub fn read(
+    source: &str,
+    reader: impl BufRead,
+    prefix: &'static str,
+    fields: &mut Fields<'_>,
+) -> Result<Vec<ItemSpec>, ItemsError> {
+    each_line(Collector::new(source, prefix), Lines::new(reader), |list, number, line| {
         if line.trim_ascii().is_empty() {
             return;
         }
-        match item(line) {
+        match object(line).and_then(|object| fields.item(&object)) {
             Ok(item) => list.add(number, item),
             Err(clause) => list.problem_at(number, &clause),
         }
     })
 }
 
-fn item(line: &str) -> Result<ItemSpec, String> {
+fn object(line: &str) -> Result<Map<String, Value>, String> {
     let value: Value = serde_json::from_str(line).map_err(|e| {
         // Its own position counts lines within this one line.
         let words = e.to_string();
         let clause = words.split(" at line ").next().unwrap_or_default();
         format!("not a JSON object (column {}): {clause}", e.column())
     })?;
-    let Value::Object(fields) = value else {
-        return Err("not a JSON object: each line needs one of its own, such as {\"id\": \"42\"}".to_owned());
-    };
-    let (name, id) = ID_FIELDS
-        .iter()
-        .find_map(|name| fields.get(*name).filter(|v| !v.is_null()).map(|value| (*name, value)))
-        .ok_or_else(|| format!("the object has none of {}", ID_FIELDS.join(", ")))?;
-    let id = match id {
-        Value::String(text) => text.clone(),
-        Value::Number(number) if number.is_u64() => number.to_string(),
-        _ => return Err(format!("{name:?} is neither a string nor a whole number")),
-    };
-    let id =
-        ItemId::new(&id).map_err(|why| format!("{name:?} is {}: {why}{}", excerpt(&id), hash_hint(&id)))?;
-    let text = match fields.get("text") {
-        None | Some(Value::Null) => None,
-        Some(Value::String(text)) if text.contains('\0') => return Err("\"text\" contains a NUL".to_owned()),
-        Some(Value::String(text)) => (!text.is_empty()).then(|| text.as_str().into()),
-        Some(_) => return Err("\"text\" is not a string".to_owned()),
-    };
-    let timeout = match fields.get("timeout") {
-        None | Some(Value::Null) => None,
-        Some(Value::String(text)) => {
-            match duration::parse(text).map_err(|why| format!("\"timeout\": {why}"))? {
-                Duration::ZERO => return Err("\"timeout\": more than 0 is needed".to_owned()),
-                timeout => Some(timeout),
-            }
-        }
-        Some(_) => return Err("\"timeout\" is not a string such as \"30s\"".to_owned()),
-    };
-    Ok(ItemSpec { id, text, timeout, env: env(fields.get("env"))? })
+    match value {
+        Value::Object(object) => Ok(object),
+        _ => Err("not a JSON object: each line needs one of its own, such as {\"id\": \"42\"}".to_owned()),
+    }
 }
 
-fn env(value: Option<&Value>) -> Result<Variables, String> {
-    let map = match value {
-        None | Some(Value::Null) => return Ok(Box::default()),
-        Some(Value::Object(map)) => map,
-        Some(_) => return Err("\"env\" is not an object of strings".to_owned()),
-    };
-    let mut env = BTreeMap::new();
-    for (name, value) in map {
-        let Value::String(value) = value else {
-            return Err(format!("\"env\": the value of {} is not a string", excerpt(name)));
-        };
-        if name.is_empty() || name.contains(['=', '\0']) {
-            return Err(format!("\"env\": {} cannot be the name of a variable", excerpt(name)));
-        }
-        if name.starts_with("WF_") {
-            return Err(format!(
-                "\"env\": {} belongs to the supervisor, as all names with WF_ do",
-                excerpt(name)
-            ));
-        }
-        if value.contains('\0') {
-            return Err(format!("\"env\": the value of {} contains a NUL", excerpt(name)));
-        }
-        if name.len() + value.len() > MAX_INLINE_TEXT_BYTES {
-            return Err(format!("\"env\": {} is longer than 64 KiB", excerpt(name)));
-        }
-        env.insert(name.as_str().into(), value.as_str().into());
+/// Reads a list of objects, or of texts, from a file that is one JSON value.
+pub fn read_list(
+    source: &str,
+    reader: impl Read,
+    prefix: &'static str,
+    fields: &mut Fields<'_>,
+) -> Result<Vec<ItemSpec>, ItemsError> {
+    let refuse = |clause: String| ItemsError::one(format!("{source}: {clause}"));
+    let mut text = String::new();
+    let read = reader.take(MAX_LIST_BYTES + 1).read_to_string(&mut text);
+    read.map_err(|error| ItemsError::one(format!("{source} cannot be read: {error}")))?;
+    if text.len() as u64 > MAX_LIST_BYTES {
+        return Err(refuse("a list of more than 256 MiB: write it as .jsonl, an object a line".to_owned()));
     }
-    Ok(env.into_iter().collect())
+    let value: Value =
+        serde_json::from_str(text.strip_prefix('\u{feff}').unwrap_or(&text)).map_err(|error| {
+            let lines = text.lines().filter(|line| line.trim_start().starts_with('{')).count();
+            let hint = if lines > 1 { "; a file with an object per line is called .jsonl" } else { "" };
+            refuse(format!("not JSON: {error}{hint}"))
+        })?;
+    let Value::Array(elements) = value else {
+        return Err(refuse("not a list: [{\"id\": \"42\", \"text\": \"...\"}, ...] is read".to_owned()));
+    };
+    let mut list = Collector::new(source, prefix).counting("element");
+    for (index, element) in elements.into_iter().enumerate() {
+        let item = match element {
+            Value::Object(object) => fields.item(&object),
+            Value::String(text) => fields.row(&Map::from_iter([("text".to_owned(), Value::String(text))])),
+            _ => Err("neither an object nor a text".to_owned()),
+        };
+        match item {
+            Ok(item) => list.add(index + 1, item),
+            Err(clause) => list.problem_at(index + 1, &clause),
+        }
+    }
+    list.finish()
 }

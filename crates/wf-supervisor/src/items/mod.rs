@@ -3,14 +3,19 @@
 //! Loading reads and checks everything before anything is started or written. Errors are sentences with the file and
 //! the line, as many as fit a screen.
 
+mod collector;
+mod directory;
+mod fields;
 mod fingerprint;
 mod json_lines;
 mod lines;
 mod pattern;
 pub mod placeholders;
+mod selection;
+mod table;
+mod template;
 mod text;
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -22,7 +27,11 @@ pub use fingerprint::{command_fingerprint, hex, workflow_fingerprint};
 pub use pattern::Pattern;
 use placeholders::Template;
 
-use lines::Lines;
+pub use selection::Selection;
+pub use template::TextTemplate;
+
+use collector::{Collector, Problems};
+use fields::Fields;
 
 /// The longest TEXT that is handed over as an argument and in `WF_ITEM_TEXT`; a longer one goes to a file named in
 /// `WF_ITEM_TEXT_FILE`. Linux takes no single string over 128 KiB at exec.
@@ -100,53 +109,147 @@ impl ItemsError {
     }
 }
 
-/// Reads the items of a file or of standard input.
-///
-/// `stdin` is only read for [`ItemSource::Stdin`]; `relative_to` is where relative paths begin. With `by_line` every
-/// line is a text. `prefix` precedes an id in the names people see, so two ids it makes alike are duplicates. What
-/// `--all` finds is [`Pattern::inputs`]' affair.
-pub fn load(
-    source: &ItemSource,
-    by_line: bool,
-    prefix: &'static str,
-    relative_to: &Path,
-    stdin: impl BufRead,
-) -> Result<Vec<ItemSpec>, ItemsError> {
-    match source {
-        ItemSource::File(path) => {
-            let name = path.display().to_string();
-            let json = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("jsonl"));
-            if json && by_line {
-                return Err(ItemsError::one(format!(
-                    "--lines reads text, but {name} has JSON objects with ids of their own"
-                )));
-            }
-            let file = open(&relative_to.join(path), &name)?;
-            let reader = BufReader::with_capacity(64 * 1024, file);
-            if json {
-                json_lines::read(&name, reader, prefix)
-            } else {
-                text::read(&name, reader, by_line, prefix)
-            }
+/// How a list is read.
+#[derive(Clone, Copy, Default)]
+pub struct Reading<'a> {
+    /// `--lines`: every line is a text.
+    pub by_line: bool,
+    /// `--null`: texts that end with a NUL.
+    pub by_nul: bool,
+    /// What precedes an id in the names people see, so that two ids it makes alike are duplicates.
+    pub prefix: &'static str,
+    /// `--id-field`.
+    pub id_field: Option<&'a str>,
+    /// `--text-field`.
+    pub text_field: Option<&'a str>,
+    /// `--prompt-template`.
+    pub template: Option<&'a TextTemplate>,
+}
+
+/// A list that was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// The items, in order.
+    pub items: Vec<ItemSpec>,
+    /// What the user should know of how they were read.
+    pub notices: Vec<String>,
+    /// Where objects have no text: the sentence for a command that needs one.
+    pub textless: Option<String>,
+}
+
+/// What a file's name says of what is in it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Text,
+    JsonLines,
+    JsonList,
+    Table(u8),
+}
+
+impl Format {
+    fn of(path: &Path) -> Format {
+        let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        match ending.as_str() {
+            "jsonl" | "ndjson" => Format::JsonLines,
+            "json" => Format::JsonList,
+            "csv" => Format::Table(b','),
+            "tsv" => Format::Table(b'\t'),
+            _ => Format::Text,
         }
-        ItemSource::Stdin => text::read("standard input", stdin, by_line, prefix),
-        ItemSource::Named(ids) => named(ids, prefix),
+    }
+
+    fn holds(self) -> &'static str {
+        match self {
+            Format::Table(_) => "a header and columns",
+            _ => "JSON objects with ids of their own",
+        }
     }
 }
 
+/// Reads the items of a file, of a directory or of standard input.
+///
+/// `stdin` is only read for [`ItemSource::Stdin`]; `relative_to` is where relative paths begin. What `--all` finds is
+/// [`Pattern::inputs`]' affair.
+pub fn load(
+    source: &ItemSource,
+    reading: Reading<'_>,
+    relative_to: &Path,
+    stdin: impl BufRead,
+) -> Result<Loaded, ItemsError> {
+    let prefix = reading.prefix;
+    let mut fields = Fields::new(reading.id_field, reading.text_field, reading.template);
+    let mut has_fields = false;
+    let mut items = match source {
+        ItemSource::File(path) => {
+            let name = path.display().to_string();
+            let full = relative_to.join(path);
+            if full.is_dir() {
+                has_fields = true;
+                directory::read(&full, &name, prefix, &mut fields)?
+            } else {
+                let format = Format::of(path);
+                has_fields = format != Format::Text;
+                if has_fields && (reading.by_line || reading.by_nul) {
+                    return Err(ItemsError::one(format!(
+                        "{} reads text, but {name} has {}",
+                        if reading.by_line { "--lines" } else { "--null" },
+                        format.holds()
+                    )));
+                }
+                let reader = BufReader::with_capacity(64 * 1024, open(&full, &name)?);
+                match format {
+                    Format::JsonLines => json_lines::read(&name, reader, prefix, &mut fields)?,
+                    Format::JsonList => json_lines::read_list(&name, reader, prefix, &mut fields)?,
+                    Format::Table(delimiter) => table::read(&name, reader, delimiter, prefix, &mut fields)?,
+                    Format::Text => plain(&name, reader, reading)?,
+                }
+            }
+        }
+        ItemSource::Stdin => plain("standard input", stdin, reading)?,
+        ItemSource::Named(ids) => named(ids, prefix)?,
+    };
+    if !has_fields {
+        if let Some(option) =
+            reading.id_field.map(|_| "--id-field").or(reading.text_field.map(|_| "--text-field"))
+        {
+            return Err(ItemsError::one(format!(
+                "{option} names a field of .jsonl, .json, .csv and .tsv files, and these items have none"
+            )));
+        }
+        if let Some(template) = reading.template {
+            fill(&mut items, template)?;
+        }
+    }
+    Ok(Loaded { items, notices: fields.notices(), textless: fields.textless() })
+}
+
+fn plain(name: &str, reader: impl BufRead, reading: Reading<'_>) -> Result<Vec<ItemSpec>, ItemsError> {
+    if reading.by_nul {
+        return text::read_nul(name, reader, reading.prefix);
+    }
+    text::read(name, reader, reading.by_line, reading.prefix)
+}
+
+/// Makes the texts of items that have no other fields.
+fn fill(items: &mut [ItemSpec], template: &TextTemplate) -> Result<(), ItemsError> {
+    let mut problems = Problems::default();
+    for item in items {
+        match template.render(&item.id, item.text.as_deref(), &serde_json::Map::new()) {
+            Ok(text) => item.text = (!text.is_empty()).then(|| text.into()),
+            Err(clause) => problems.add(format!("{}: {clause}", item.id)),
+        }
+    }
+    problems.finish()
+}
+
+/// Opens a list without waiting: a pipe is read like standard input where somebody writes to it (`<(...)`), and is empty where
+/// nobody does; a device is none.
 fn open(path: &Path, name: &str) -> Result<File, ItemsError> {
     let sentence = |error: &std::io::Error| match error.kind() {
         ErrorKind::NotFound => format!("the items file {name} does not exist"),
         _ => format!("the items file {name} cannot be read: {error}"),
     };
-    let file = File::open(path).map_err(|e| ItemsError::one(sentence(&e)))?;
-    match file.metadata() {
-        Ok(meta) if meta.is_dir() => {
-            Err(ItemsError::one(format!("{name} is a directory; an items file or '-' is needed")))
-        }
-        Ok(_) => Ok(file),
-        Err(error) => Err(ItemsError::one(sentence(&error))),
-    }
+    wf_worker::open_file_or_pipe(path).map_err(|e| ItemsError::one(sentence(&e)))
 }
 
 fn named(ids: &[String], prefix: &'static str) -> Result<Vec<ItemSpec>, ItemsError> {
@@ -194,125 +297,6 @@ fn hash_hint(word: &str) -> String {
             format!("; write {number}")
         }
         _ => String::new(),
-    }
-}
-
-#[derive(Default)]
-struct Problems {
-    told: Vec<String>,
-    more: usize,
-    hint: Option<&'static str>,
-}
-
-impl Problems {
-    fn add(&mut self, problem: String) {
-        if self.told.len() < MAX_PROBLEMS { self.told.push(problem) } else { self.more += 1 }
-    }
-
-    fn finish(self) -> Result<(), ItemsError> {
-        if self.told.is_empty() {
-            return Ok(());
-        }
-        Err(ItemsError { problems: self.told, more: self.more, hint: self.hint })
-    }
-}
-
-/// Collects items, notices duplicates, and keeps problems until the end.
-struct Collector<'a> {
-    /// What the places are named after: a file, or nothing for `--item`.
-    source: &'a str,
-    /// What precedes the ids in labels.
-    prefix: &'static str,
-    items: Vec<ItemSpec>,
-    /// Where each id was first seen (the item's index and line), by its lower-case form.
-    seen: HashMap<Box<str>, (u32, u32)>,
-    /// The same by label, which names the item's log and lines. Empty where ids are their own labels.
-    labels: HashMap<Box<str>, (u32, u32)>,
-    problems: Problems,
-}
-
-impl<'a> Collector<'a> {
-    fn new(source: &'a str, prefix: &'static str) -> Collector<'a> {
-        let (seen, labels) = (HashMap::new(), HashMap::new());
-        Collector { source, prefix, items: Vec::new(), seen, labels, problems: Problems::default() }
-    }
-
-    fn place(&self, line: usize) -> String {
-        if self.source.is_empty() { String::new() } else { format!("{}:{line}: ", self.source) }
-    }
-
-    fn problem(&mut self, problem: String) {
-        self.problems.add(problem);
-    }
-
-    /// Advice to stand below all problems, once.
-    fn hint(&mut self, hint: &'static str) {
-        self.problems.hint = Some(hint);
-    }
-
-    /// A problem of one line.
-    fn problem_at(&mut self, line: usize, clause: &str) {
-        let place = self.place(line);
-        self.problem(format!("{place}{clause}"));
-    }
-
-    fn add(&mut self, line: usize, item: ItemSpec) {
-        let Ok(index) = u32::try_from(self.items.len()) else {
-            return self.problem_at(line, "more items than a run can have");
-        };
-        let key = |text: &str| text.to_ascii_lowercase().into_boxed_str();
-        let label = (!self.prefix.is_empty()).then(|| item.id.label(self.prefix));
-        let of_label = label.as_deref().and_then(|label| self.labels.get(&key(label)));
-        if let Some((first, first_line)) = self.seen.get(&key(item.id.as_str())).or(of_label) {
-            let other = &self.items[*first as usize].id;
-            let first_at =
-                if self.source.is_empty() { String::new() } else { format!(" (first in line {first_line})") };
-            let clause = if *other == item.id {
-                format!("duplicate id {}{first_at}", item.id)
-            } else if other.as_str().eq_ignore_ascii_case(item.id.as_str()) {
-                format!(
-                    "duplicate id {}: {other}{first_at} differs only in case, and some systems take their files for one",
-                    item.id
-                )
-            } else {
-                let label = label.unwrap_or_default();
-                format!("duplicate id {}: {other}{first_at} is called {label} as well", item.id)
-            };
-            return self.problem_at(line, &clause);
-        }
-        let place = (index, u32::try_from(line).unwrap_or(u32::MAX));
-        self.seen.insert(key(item.id.as_str()), place);
-        if let Some(label) = &label {
-            self.labels.insert(key(label), place);
-        }
-        self.items.push(item);
-    }
-
-    fn finish(self) -> Result<Vec<ItemSpec>, ItemsError> {
-        self.problems.finish()?;
-        if self.items.is_empty() {
-            return Err(ItemsError::one(format!("the list is empty: {} has no items", self.source)));
-        }
-        Ok(self.items)
-    }
-}
-
-/// The lines of a source, with unreadable ones told to the collector.
-fn each_line(
-    source: &str,
-    prefix: &'static str,
-    reader: impl BufRead,
-    mut take: impl FnMut(&mut Collector<'_>, usize, &str),
-) -> Result<Vec<ItemSpec>, ItemsError> {
-    let mut list = Collector::new(source, prefix);
-    let mut lines = Lines::new(reader);
-    loop {
-        match lines.next_line() {
-            Ok(Some((number, Ok(line)))) => take(&mut list, number, line),
-            Ok(Some((number, Err(clause)))) => list.problem_at(number, clause),
-            Ok(None) => return list.finish(),
-            Err(error) => return Err(ItemsError::one(format!("{source} cannot be read: {error}"))),
-        }
     }
 }
 

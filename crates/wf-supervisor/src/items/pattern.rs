@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use wf_core::ItemId;
 
-use super::{Collector, ItemSpec, ItemsError};
+use super::collector::Collector;
+use super::{ItemSpec, ItemsError};
 
 const ID: &str = "{id}";
 
@@ -65,7 +66,7 @@ impl Pattern {
             let name = name.to_string_lossy();
             // A pattern that begins with its id would take every hidden file for a bad id.
             let Some(id) = id_in(component, &name).filter(|id| !id.starts_with('.')) else { continue };
-            if !project.join(self.0.replace(ID, id)).is_file() {
+            if !project.join(self.0.replace(ID, id)).is_file() || stands_beside(id) {
                 continue;
             }
             match ItemId::new(id) {
@@ -84,6 +85,13 @@ impl Pattern {
     }
 }
 
+/// Whether a file is one that was put beside an item's output (`42.new`, `42.draft`), and no item's of its own.
+fn stands_beside(id: &str) -> bool {
+    let Some((_, end)) = id.rsplit_once('.') else { return false };
+    let numbered = end.strip_prefix("new-").is_some_and(|n| n.bytes().all(|byte| byte.is_ascii_digit()));
+    matches!(end, "new" | "draft") || numbered
+}
+
 /// What `{id}` stands for in `name`, if `component` with it is `name`. Every `{id}` stands for the same text.
 fn id_in<'a>(component: &str, name: &'a str) -> Option<&'a str> {
     let places = component.matches(ID).count();
@@ -95,7 +103,7 @@ fn id_in<'a>(component: &str, name: &'a str) -> Option<&'a str> {
 }
 
 /// Order of names in which runs of digits count as numbers.
-fn natural(one: &str, other: &str) -> Ordering {
+pub(super) fn natural(one: &str, other: &str) -> Ordering {
     let (mut left, mut right) = (one, other);
     loop {
         let numbers = (digits(left), digits(right));

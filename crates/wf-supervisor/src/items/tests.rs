@@ -20,7 +20,7 @@ fn by_line(bytes: &[u8]) -> Result<Vec<ItemSpec>, ItemsError> {
 }
 
 fn json_list(bytes: &[u8]) -> Result<Vec<ItemSpec>, ItemsError> {
-    json_lines::read("items.jsonl", bytes, "")
+    json_lines::read("items.jsonl", bytes, "", &mut Fields::default())
 }
 
 fn ids(items: &[ItemSpec]) -> Vec<&str> {
@@ -70,10 +70,10 @@ fn refusals_of_text() {
         .collect();
     insta::assert_snapshot!(shown, @r##"
     traversal
-        items.txt:2: "../../etc/passwd": '.' is not allowed in an id (letters, digits, '_' and '-' are)
+        items.txt:2: "../../etc/passwd": an id may not begin with '.'
         if every line is an item's text, add --lines
     slash
-        items.txt:1: "a/b": '/' is not allowed in an id (letters, digits, '_' and '-' are)
+        items.txt:1: "a/b": '/' is not allowed in an id (letters, digits, '_', '-' and '.' are)
         if every line is an item's text, add --lines
     dash
         items.txt:3: "-rf": an id may not begin with '-'
@@ -85,10 +85,10 @@ fn refusals_of_text() {
     hash and word
         taken: ok
     accent
-        items.txt:1: "käse": 'ä' is not allowed in an id (letters, digits, '_' and '-' are)
+        items.txt:1: "käse": 'ä' is not allowed in an id (letters, digits, '_', '-' and '.' are)
         if every line is an item's text, add --lines
     escape
-        items.txt:1: "\u{1b}[31m": '\u{1b}' is not allowed in an id (letters, digits, '_' and '-' are)
+        items.txt:1: "\u{1b}[31m": '\u{1b}' is not allowed in an id (letters, digits, '_', '-' and '.' are)
         if every line is an item's text, add --lines
     too long
         items.txt:1: "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"...: an id longer than 128 characters
@@ -102,27 +102,27 @@ fn refusals_of_text() {
     UTF-16
         items.txt:1: this is UTF-16; save the file as UTF-8
     NUL
-        items.txt:1: the line contains a NUL byte
+        items.txt:1: the line contains a NUL byte (a list whose items end with NUL is read with -0)
     empty
         the list is empty: items.txt has no items
     nothing but comments
         the list is empty: items.txt has no items
     several
-        items.txt:1: "a/b": '/' is not allowed in an id (letters, digits, '_' and '-' are)
-        items.txt:3: "../c": '.' is not allowed in an id (letters, digits, '_' and '-' are)
+        items.txt:1: "a/b": '/' is not allowed in an id (letters, digits, '_', '-' and '.' are)
+        items.txt:3: "../c": an id may not begin with '.'
         items.txt:4: duplicate id ok (first in line 2)
         if every line is an item's text, add --lines
     many
-        items.txt:1: "a/b": '/' is not allowed in an id (letters, digits, '_' and '-' are)
-        items.txt:2: "a/b": '/' is not allowed in an id (letters, digits, '_' and '-' are)
-        items.txt:3: "a/b": '/' is not allowed in an id (letters, digits, '_' and '-' are)
-        items.txt:4: "a/b": '/' is not allowed in an id (letters, digits, '_' and '-' are)
-        items.txt:5: "a/b": '/' is not allowed in an id (letters, digits, '_' and '-' are)
-        items.txt:6: "a/b": '/' is not allowed in an id (letters, digits, '_' and '-' are)
-        items.txt:7: "a/b": '/' is not allowed in an id (letters, digits, '_' and '-' are)
-        items.txt:8: "a/b": '/' is not allowed in an id (letters, digits, '_' and '-' are)
-        items.txt:9: "a/b": '/' is not allowed in an id (letters, digits, '_' and '-' are)
-        items.txt:10: "a/b": '/' is not allowed in an id (letters, digits, '_' and '-' are)
+        items.txt:1: "a/b": '/' is not allowed in an id (letters, digits, '_', '-' and '.' are)
+        items.txt:2: "a/b": '/' is not allowed in an id (letters, digits, '_', '-' and '.' are)
+        items.txt:3: "a/b": '/' is not allowed in an id (letters, digits, '_', '-' and '.' are)
+        items.txt:4: "a/b": '/' is not allowed in an id (letters, digits, '_', '-' and '.' are)
+        items.txt:5: "a/b": '/' is not allowed in an id (letters, digits, '_', '-' and '.' are)
+        items.txt:6: "a/b": '/' is not allowed in an id (letters, digits, '_', '-' and '.' are)
+        items.txt:7: "a/b": '/' is not allowed in an id (letters, digits, '_', '-' and '.' are)
+        items.txt:8: "a/b": '/' is not allowed in an id (letters, digits, '_', '-' and '.' are)
+        items.txt:9: "a/b": '/' is not allowed in an id (letters, digits, '_', '-' and '.' are)
+        items.txt:10: "a/b": '/' is not allowed in an id (letters, digits, '_', '-' and '.' are)
         ... and 3 more
         if every line is an item's text, add --lines
     "##);
@@ -145,7 +145,7 @@ fn texts_by_line() {
     assert_eq!(by_line(b"new\nFix the login!\n").unwrap()[1].id, items[0].id);
     assert_ne!(id_of_text("Fix"), id_of_text("fix"));
 
-    insta::assert_snapshot!(by_line(b"a\nb\na\n").unwrap_err(), @"items.txt:3: duplicate id a-ca978112ca (first in line 1)");
+    insta::assert_snapshot!(by_line(b"a\nb\na\n").unwrap_err(), @"items.txt:3: the same line twice (lines 1 and 3): leave one out; --repeat N does every item N times");
     assert_eq!(by_line(b"#42 Fix it\n").unwrap()[0].text.as_deref(), Some("#42 Fix it"));
 }
 
@@ -203,15 +203,15 @@ fn refusals_of_json() {
     [1]
         items.jsonl:1: not a JSON object: each line needs one of its own, such as {"id": "42"}
     {}
-        items.jsonl:1: the object has none of id, instance_id, custom_id
+        items.jsonl:1: the object has none of id, instance_id, custom_id, task_id, number; --id-field NAME names another
     {"text": "x"}
-        items.jsonl:1: the object has none of id, instance_id, custom_id
+        items.jsonl:1: the object has none of id, instance_id, custom_id, task_id, number (it has: text); --id-field NAME names another
     {"id": ""}
         items.jsonl:1: "id" is "": an empty id
     {"id": "a b"}
-        items.jsonl:1: "id" is "a b": ' ' is not allowed in an id (letters, digits, '_' and '-' are)
+        items.jsonl:1: "id" is "a b": ' ' is not allowed in an id (letters, digits, '_', '-' and '.' are)
     {"id": "#7"}
-        items.jsonl:1: "id" is "#7": '#' is not allowed in an id (letters, digits, '_' and '-' are); write 7
+        items.jsonl:1: "id" is "#7": '#' is not allowed in an id (letters, digits, '_', '-' and '.' are); write 7
     {"id": -1}
         items.jsonl:1: "id" is neither a string nor a whole number
     {"id": 1.5}
@@ -247,20 +247,15 @@ fn refusals_of_json() {
 #[test]
 fn named_items() {
     let names = |ids: &[&str]| {
-        load(
-            &ItemSource::Named(ids.iter().map(|i| (*i).to_owned()).collect()),
-            false,
-            "",
-            Path::new("."),
-            &b""[..],
-        )
+        let source = ItemSource::Named(ids.iter().map(|i| (*i).to_owned()).collect());
+        load(&source, Reading::default(), Path::new("."), &b""[..]).map(|loaded| loaded.items)
     };
     assert_eq!(ids(&names(&["42", "x"]).unwrap()), ["42", "x"]);
     insta::assert_snapshot!(names(&["", "-rf", "#42", "a/b", "ok", "OK", "ok"]).unwrap_err(), @r##"
     --item "": an empty id
     --item "-rf": an id may not begin with '-'
-    --item "#42": '#' is not allowed in an id (letters, digits, '_' and '-' are); write 42
-    --item "a/b": '/' is not allowed in an id (letters, digits, '_' and '-' are)
+    --item "#42": '#' is not allowed in an id (letters, digits, '_', '-' and '.' are); write 42
+    --item "a/b": '/' is not allowed in an id (letters, digits, '_', '-' and '.' are)
     duplicate id OK: ok differs only in case, and some systems take their files for one
     duplicate id ok
     "##);
@@ -271,13 +266,16 @@ fn files_that_cannot_be_read() {
     let dir = tempfile::tempdir().unwrap();
     let from = |name: &str, lines: bool| {
         let source = ItemSource::File(PathBuf::from(name));
-        load(&source, lines, "", dir.path(), &b""[..]).map(|items| items.len()).map_err(|e| e.to_string())
+        let reading = Reading { by_line: lines, ..Reading::default() };
+        load(&source, reading, dir.path(), &b""[..])
+            .map(|loaded| loaded.items.len())
+            .map_err(|e| e.to_string())
     };
     fs::create_dir(dir.path().join("sub")).unwrap();
     fs::write(dir.path().join("a.jsonl"), "{\"id\": \"a\"}\n").unwrap();
     fs::write(dir.path().join("b.txt"), "a b\n").unwrap();
     insta::assert_snapshot!(from("missing.txt", false).unwrap_err(), @"the items file missing.txt does not exist");
-    insta::assert_snapshot!(from("sub", false).unwrap_err(), @"sub is a directory; an items file or '-' is needed");
+    insta::assert_snapshot!(from("sub", false).unwrap_err(), @"the list is empty: sub has no items");
     insta::assert_snapshot!(from("a.jsonl", true).unwrap_err(), @"--lines reads text, but a.jsonl has JSON objects with ids of their own");
     assert_eq!((from("a.jsonl", false), from("b.txt", true)), (Ok(1), Ok(1)));
 }
@@ -332,7 +330,7 @@ fn inputs_of_a_pattern() {
     assert_eq!(ids(&items), ["2", "10", "a"]);
     assert_eq!(warnings.len(), 1);
     assert!(warnings[0].ends_with(
-        "issues/a b.md is left out: ' ' is not allowed in an id (letters, digits, '_' and '-' are)"
+        "issues/a b.md is left out: ' ' is not allowed in an id (letters, digits, '_', '-' and '.' are)"
     ));
     assert_eq!(ids(&found("d/x-{id}/doc-{id}.md").0), ["7"]);
     assert_eq!(ids(&found("none/{id}.md").0), [""; 0]);
@@ -374,7 +372,7 @@ fn fingerprints_tell_work_apart() {
 proptest! {
     #[test]
     fn any_bytes_give_items_or_sentences(bytes in proptest::collection::vec(any::<u8>(), 0..200), lines: bool) {
-        for result in [text::read("x", &bytes[..], lines, "LLD-"), json_lines::read("x", &bytes[..], "")] {
+        for result in [text::read("x", &bytes[..], lines, "LLD-"), json_lines::read("x", &bytes[..], "", &mut Fields::default())] {
             match result {
                 Ok(items) => {
                     prop_assert!(!items.is_empty());
@@ -402,4 +400,138 @@ proptest! {
             list.iter().map(|(id, text)| (id.clone(), text.trim_ascii().to_owned())).collect();
         prop_assert_eq!(read, written);
     }
+}
+
+/// Reads a file of this name from a directory of its own.
+fn from_file(name: &str, bytes: &[u8], reading: Reading<'_>) -> Result<Loaded, ItemsError> {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join(name), bytes).unwrap();
+    load(&ItemSource::File(name.into()), reading, dir.path(), &b""[..])
+}
+
+/// Items as lines: id and text.
+fn told(loaded: &Loaded) -> String {
+    let lines =
+        loaded.items.iter().map(|item| format!("{}: {}\n", item.id, item.text.as_deref().unwrap_or("-")));
+    let notices = loaded.notices.iter().map(|notice| format!("({notice})\n"));
+    lines.chain(notices).collect()
+}
+
+#[test]
+fn lists_as_people_have_them() {
+    let read = |name: &str, text: &str| told(&from_file(name, text.as_bytes(), Reading::default()).unwrap());
+    insta::assert_snapshot!(read("a.ndjson", "{\"id\":\"astropy__astropy-12907\",\"problem_statement\":\"Fix it\"}\n"), @"
+    astropy__astropy-12907: Fix it
+    (1 of 1 objects have no `text`: `problem_statement` is taken (--text-field NAME takes another))
+    ");
+    insta::assert_snapshot!(read("a.json", "[{\"number\": 7, \"title\": \"Crash\", \"body\": \"On start\"}, \"say hello\"]"), @"
+    7: Crash
+
+    On start
+    say-hello-3cad3da3db: say hello
+    (1 of 2 objects have no `text`: `title` with `body` is taken (--text-field NAME takes another))
+    (1 of 2 have no id (id, instance_id, custom_id, task_id, number): it is made of the text (--id-field NAME names one))
+    ");
+    insta::assert_snapshot!(read("a.csv", "\u{feff}ID,Text,timeout\r\n1,\"a, \"\"b\"\"\nc\",\r\n2,d,90s\r\n"), @r#"
+    1: a, "b"
+    c
+    2: d
+    "#);
+    assert_eq!(read("a.csv", "id;text\n1;a, b\n"), "1: a, b\n");
+    insta::assert_snapshot!(read("a.tsv", "id\ttext\n1\tone two\n"), @"1: one two");
+    insta::assert_snapshot!(read("a.jsonl", "{\"id\":\"a\",\"prompt\":\"hello\"}\n{\"id\":\"b\",\"instruction\":\"Add\",\"input\":\"1 2\"}\n"), @"
+    a: hello
+    b: Add
+
+    1 2
+    (1 of 2 objects have no `text`: `instruction` with `input` is taken (--text-field NAME takes another))
+    (1 of 2 objects have no `text`: `prompt` is taken (--text-field NAME takes another))
+    ");
+    let named = Reading { id_field: Some("key"), text_field: Some("goal"), ..Reading::default() };
+    let list = from_file("a.csv", b"key,goal,prompt\nk1,win,lose\n", named).unwrap();
+    assert_eq!(told(&list), "k1: win\n");
+    let nul = Reading { by_nul: true, ..Reading::default() };
+    let list = from_file("a.txt", b"./a b\0#c\nd\0", nul).unwrap();
+    assert_eq!(list.items.iter().map(ItemSpec::text_or_id).collect::<Vec<_>>(), ["./a b", "#c\nd"]);
+}
+
+#[test]
+fn a_directory_of_files_is_a_list() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in [("10.md", "ten\n"), ("2.md", "two\n\n"), (".hidden", "x"), ("2.md~", "x")] {
+        fs::write(dir.path().join(name), text).unwrap();
+    }
+    fs::create_dir(dir.path().join("deeper")).unwrap();
+    let read = || load(&ItemSource::File(".".into()), Reading::default(), dir.path(), &b""[..]);
+    assert_eq!(told(&read().unwrap()), "2: two\n10: ten\n");
+    fs::write(dir.path().join("2.txt"), "again").unwrap();
+    fs::write(dir.path().join("3.md"), "\n").unwrap();
+    nix::unistd::mkfifo(&dir.path().join("4.md"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    insta::assert_snapshot!(read().unwrap_err(), @"
+    .: file 2: duplicate id 2 (first in file 1)
+    ./3.md: the file is empty
+    ./4.md: it is a pipe, not a regular file
+    ");
+}
+
+#[test]
+fn lists_that_cannot_be_meant() {
+    let table: &[(&str, &[u8])] = &[
+        ("a.csv", b"1,fix it\n2,mend it\n"),
+        ("a.csv", b"id:text\n1:a\n"),
+        ("a.csv", b"id,text\n1\n1,a,b\n../x,y\n"),
+        ("a.csv", b"id,text\n1,\xff\n"),
+        ("a.json", b"{\"id\": 1}"),
+        ("a.json", b"{\"id\": 1}\n{\"id\": 2}\n"),
+        ("a.json", b"[1, {\"id\": \"a/b\"}, {}]"),
+        ("a.txt", b"one\rtwo\rthree"),
+        ("a.txt", b"a\0b\0"),
+        ("a.txt", b"a..b\na.lock\na.\n.a\n"),
+    ];
+    let refused = table.iter().map(|(name, bytes)| {
+        let refused = from_file(name, bytes, Reading::default()).unwrap_err();
+        format!(
+            "{}\n    {}\n",
+            String::from_utf8_lossy(bytes).escape_debug(),
+            refused.to_string().replace('\n', "\n    ")
+        )
+    });
+    insta::assert_snapshot!(refused.collect::<String>(), @r#"
+    1,fix it\n2,mend it\n
+        a.csv:1: the first line must name the columns, such as id,text; it has: 1, fix it. --id-field and --text-field say what other columns are; a list without a header is read from a .txt file
+    id:text\n1:a\n
+        a.csv:1: the first line must name the columns, such as id,text; it has: id:text. --id-field and --text-field say what other columns are; a list without a header is read from a .txt file
+    id,text\n1\n1,a,b\n../x,y\n
+        a.csv:2: the line has 1 instead of 2 fields
+        a.csv:3: the line has 3 instead of 2 fields
+        a.csv:4: "id" is "../x": an id may not begin with '.'
+    id,text\n1,�\n
+        a.csv:2: the line is not valid UTF-8
+    {\"id\": 1}
+        a.json: not a list: [{"id": "42", "text": "..."}, ...] is read
+    {\"id\": 1}\n{\"id\": 2}\n
+        a.json: not JSON: trailing characters at line 2 column 1; a file with an object per line is called .jsonl
+    [1, {\"id\": \"a/b\"}, {}]
+        a.json: element 1: neither an object nor a text
+        a.json: element 2: "id" is "a/b": '/' is not allowed in an id (letters, digits, '_', '-' and '.' are)
+        a.json: element 3: the object has none of id, instance_id, custom_id, task_id, number; --id-field NAME names another
+    one\rtwo\rthree
+        a.txt:1: a carriage return inside the line: if lines end in CR alone, convert the file (tr '\r' '\n')
+    a\0b\0
+        a.txt:1: the line contains a NUL byte (a list whose items end with NUL is read with -0)
+    a..b\na.lock\na.\n.a\n
+        a.txt:1: "a..b": an id may not have ".." in it
+        a.txt:2: "a.lock": an id may not end in ".lock"
+        a.txt:3: "a.": an id may not end in "."
+        a.txt:4: ".a": an id may not begin with '.'
+        if every line is an item's text, add --lines
+    "#);
+    let lines = Reading { by_line: true, ..Reading::default() };
+    insta::assert_snapshot!(from_file("a.txt", b"a\nsame line\nsame line\n", lines).unwrap_err(), @"a.txt:3: the same line twice (lines 2 and 3): leave one out; --repeat N does every item N times");
+    let textless =
+        from_file("a.jsonl", b"{\"id\": 1, \"goal\": \"win\"}\n{\"id\": 2}\n", Reading::default()).unwrap();
+    insta::assert_snapshot!(textless.textless.unwrap(), @"1 of 2 objects have no `text` (they have: goal): --text-field NAME says which field it is");
+    let field = Reading { text_field: Some("goal"), ..Reading::default() };
+    insta::assert_snapshot!(from_file("a.jsonl", b"{\"id\": 1}\n", field).unwrap_err(), @r#"a.jsonl:1: there is no field "goal" (--text-field)"#);
+    insta::assert_snapshot!(from_file("a.txt", b"1\n", field).unwrap_err(), @"--text-field names a field of .jsonl, .json, .csv and .tsv files, and these items have none");
 }

@@ -5,8 +5,10 @@ use std::io::BufRead;
 use sha2::{Digest as _, Sha256};
 use wf_core::ItemId;
 
+use super::collector::{Collector, each_line};
 use super::fingerprint::hex;
-use super::{ItemSpec, ItemsError, each_line, excerpt, hash_hint};
+use super::lines::Lines;
+use super::{ItemSpec, ItemsError, excerpt, hash_hint};
 
 /// Characters of a text that go into its slug.
 const SLUG_CHARS: usize = 40;
@@ -21,7 +23,8 @@ pub fn read(
     by_line: bool,
     prefix: &'static str,
 ) -> Result<Vec<ItemSpec>, ItemsError> {
-    each_line(source, prefix, reader, |list, number, line| {
+    let list = Collector::new(source, prefix).by_text(by_line);
+    each_line(list, Lines::new(reader), |list, number, line| {
         let trimmed = line.trim_ascii();
         if trimmed.is_empty() {
             return;
@@ -52,6 +55,20 @@ pub fn read(
                 list.problem_at(number, &format!("{}: {why}", excerpt(word)));
                 list.hint("if every line is an item's text, add --lines");
             }
+        }
+    })
+}
+
+/// Reads records that end with a NUL (`find -print0`): each is a text, whatever else is in it.
+pub fn read_nul(
+    source: &str,
+    reader: impl BufRead,
+    prefix: &'static str,
+) -> Result<Vec<ItemSpec>, ItemsError> {
+    let list = Collector::new(source, prefix).by_text(true).counting("record");
+    each_line(list, Lines::new(reader).ended_by_nul(), |list, number, text| {
+        if !text.trim().is_empty() {
+            list.add(number, ItemSpec { text: Some(text.into()), ..ItemSpec::bare(id_of_text(text)) });
         }
     })
 }

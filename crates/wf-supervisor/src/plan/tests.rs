@@ -172,7 +172,7 @@ fn the_example_of_the_documentation() {
       "tokens_about": 900000
     }
     "#);
-    assert_eq!(plan.nothing_line(workflow), None);
+    assert_eq!(plan.nothing_line(workflow, Path::new("/p")), None);
     assert_eq!(plan.done_line().as_deref(), Some("1 of 5 already done in run 7f3a; --redo repeats them"));
     assert_eq!(tree(dir.path()), before, "a plan writes nothing");
 }
@@ -199,8 +199,10 @@ fn nothing_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let settings = settings(dir.path(), &["--all"]);
     let Work::Workflow(workflow) = &settings.work else { panic!() };
-    let line = |ids: &[&str]| Plan::make(&settings, items(ids), true, &NoPast).nothing_line(workflow);
-    insta::assert_snapshot!(line(&[]).unwrap(), @"nothing to do: no file matches issues/{id}.md");
+    let line = |ids: &[&str]| {
+        Plan::make(&settings, items(ids), true, &NoPast).nothing_line(workflow, Path::new("/p"))
+    };
+    insta::assert_snapshot!(line(&[]).unwrap(), @"nothing to do: no file matches issues/{id}.md in /p");
     write(dir.path(), "issues/1.md", "x");
     write(dir.path(), "docs/lld/LLD-1.md", "x");
     insta::assert_snapshot!(line(&["1"]).unwrap(), @"nothing to do: 1 of 1 inputs (issues/{id}.md) have their output");

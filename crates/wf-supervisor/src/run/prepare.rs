@@ -58,7 +58,9 @@ pub fn prepare(
         return refused(format!("no item can start:\n{}", few_lines(&problems)));
     }
     if let (Work::Workflow(workflow), true) = (&settings.work, first_look.items.is_empty()) {
-        say(&first_look.nothing_line(workflow).unwrap_or_else(|| "nothing to do".to_owned()));
+        say(&first_look
+            .nothing_line(workflow, &settings.project.dir)
+            .unwrap_or_else(|| "nothing to do".to_owned()));
         return Ok(Err(exit::OK));
     }
     let items: Vec<ItemSpec> = first_look.items.into_iter().map(|planned| planned.item).collect();
@@ -84,7 +86,7 @@ pub fn prepare(
     let idle: Vec<_> = plan.items.iter().filter(|i| !i.works()).map(|i| i.item.id.clone()).collect();
     history.release(run.id(), &work, &idle)?;
     let nothing = match &settings.work {
-        Work::Workflow(workflow) => plan.nothing_line(workflow),
+        Work::Workflow(workflow) => plan.nothing_line(workflow, &settings.project.dir),
         Work::Command(_) => None,
     };
     if all_held || nothing.is_some() {

@@ -10,10 +10,11 @@ fn ids_that_a_prefix_makes_alike_are_duplicates() {
     insta::assert_snapshot!(refused("LLD-7\nlld-7\n", "LLD-"), @"items.txt:2: duplicate id lld-7: LLD-7 (first in line 1) differs only in case, and some systems take their files for one");
 
     let json = b"{\"id\": \"ISSUE-1\"}\n{\"id\": 1}\n";
-    let error = json_lines::read("items.jsonl", &json[..], "ISSUE-").unwrap_err();
+    let error = json_lines::read("items.jsonl", &json[..], "ISSUE-", &mut Fields::default()).unwrap_err();
     insta::assert_snapshot!(error, @"items.jsonl:2: duplicate id 1: ISSUE-1 (first in line 1) is called ISSUE-1 as well");
     let names = ItemSource::Named(vec!["IMPL-x".into(), "x".into()]);
-    let error = load(&names, false, "IMPL-", Path::new("."), &b""[..]).unwrap_err();
+    let error = load(&names, Reading { prefix: "IMPL-", ..Reading::default() }, Path::new("."), &b""[..])
+        .unwrap_err();
     insta::assert_snapshot!(error, @"duplicate id x: IMPL-x is called IMPL-x as well");
 
     let dir = tempfile::tempdir().unwrap();

@@ -1,7 +1,6 @@
 //! `N0_load`: the input, from a file or a command. No call is made.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use crate::halt::Halt;
 use crate::job::Input;
 use crate::lineage;
 use crate::output;
+use crate::regular::open_regular;
 use crate::workflow::graph::{Done, Position};
 use crate::workflow::work::Work;
 
@@ -51,7 +51,11 @@ pub fn run(work: &mut Work, _: &Position) -> Result<Done, Halt> {
     work.trace(lineage::Kind::Input, text)?;
     text.clone_into(&mut work.state.input);
     work.state.input_sha256 = sha256;
-    Ok(Done::pass(format!("{name}, {} lines", text.lines().count())))
+    let lines = match text.lines().count() {
+        1 => "1 line".to_owned(),
+        n => format!("{n} lines"),
+    };
+    Ok(Done::pass(format!("{name}, {lines}")))
 }
 
 /// Reads a design, which must have been approved: by the `lld` workflow, as it is now, or by a person who says so in
@@ -76,11 +80,7 @@ pub fn design(work: &mut Work, at: &Position) -> Result<Done, Halt> {
 }
 
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    if !file.metadata()?.is_file() {
-        // A pipe nobody writes to would be waited for without a bound.
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
-    }
+    let file = open_regular(path)?;
     let mut bytes = Vec::new();
     file.take(INPUT_BYTES as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
