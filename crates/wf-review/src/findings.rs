@@ -1,7 +1,7 @@
 //! Collects the findings of a tier from its lines.
 
 use crate::boxes::boxes;
-use crate::nothing::{contrasts, is_category, is_none};
+use crate::nothing::{blames, contrasts, is_category, is_none};
 
 /// A text in one line without emphasis and without a box in front.
 pub(crate) fn plain(text: &str) -> String {
@@ -34,6 +34,12 @@ pub(crate) struct Collector {
     item: Option<Item>,
     after_blank: bool,
     table_rows: usize,
+    /// Paragraphs that are no findings; whoever knows the verdict judges them.
+    prose: Vec<String>,
+    /// The last of them goes on in the next line.
+    in_paragraph: bool,
+    /// It was said that there is nothing: what follows in prose says why.
+    nothing: bool,
 }
 
 struct Item {
@@ -43,11 +49,25 @@ struct Item {
     below: Vec<Below>,
     /// Begun by a title in bold instead of a list mark.
     titled: bool,
+    /// Its box is marked, or it is crossed out as resolved: checked, and no finding.
+    settled: bool,
 }
 
 struct Below {
     text: String,
     listed: bool,
+    /// It begins with an empty box.
+    open: bool,
+    /// It begins with a marked box.
+    settled: bool,
+}
+
+impl Below {
+    fn new(content: &str, listed: bool) -> Below {
+        let first = boxes(content).first().map(|ticked| ticked.marked);
+        let settled = first == Some(true) || is_crossed_out(content);
+        Below { text: plain(content), listed, open: first == Some(false), settled }
+    }
 }
 
 impl Collector {
@@ -56,6 +76,7 @@ impl Collector {
         let text = line.trim();
         if text.is_empty() {
             self.after_blank = true;
+            self.in_paragraph = false;
             return;
         }
         let after_blank = std::mem::take(&mut self.after_blank);
@@ -68,7 +89,7 @@ impl Collector {
         if let Some(content) = list_item(text) {
             match &mut self.item {
                 Some(item) if !item.titled && indent > item.indent => {
-                    item.below.push(Below { text: plain(content), listed: true });
+                    item.below.push(Below::new(content, true));
                 }
                 _ => self.begin(indent, content, false),
             }
@@ -82,16 +103,42 @@ impl Collector {
                     last.push(' ');
                     last.push_str(&plain(text));
                 } else {
-                    item.below.push(Below { text: plain(text), listed: false });
+                    item.below.push(Below::new(text, false));
                 }
             }
             _ => {
                 self.end_item();
                 if begins_finding(text) {
                     self.begin(indent, text, true);
+                } else {
+                    self.paragraph(text);
                 }
             }
         }
+    }
+
+    /// Takes a line of prose.
+    fn paragraph(&mut self, text: &str) {
+        match self.prose.last_mut() {
+            Some(last) if self.in_paragraph => {
+                last.push(' ');
+                last.push_str(text);
+            }
+            _ => self.prose.push(text.to_owned()),
+        }
+        self.in_paragraph = true;
+    }
+
+    /// The first paragraph that blames, unless it was said before that there is nothing.
+    pub(crate) fn blame(&self) -> Option<String> {
+        let mut prose = self.prose.iter().map(|text| plain(text));
+        let mut nothing = self.nothing;
+        prose.find(|text| {
+            let says_nothing = is_none(text);
+            let found = (!nothing || contrasts(text)) && !says_nothing && blames(text);
+            nothing |= says_nothing;
+            found
+        })
     }
 
     /// Takes what stands in the heading's own line.
@@ -106,14 +153,24 @@ impl Collector {
     /// A heading inside of the tier, or the tier's end.
     pub(crate) fn end_item(&mut self) {
         self.table_rows = 0;
-        let Some(item) = self.item.take() else { return };
+        self.in_paragraph = false;
+        let Some(mut item) = self.item.take() else { return };
+        if item.settled {
+            // What is checked is no finding; an open box below it is.
+            self.findings
+                .extend(item.below.into_iter().filter(|b| b.open && !is_none(&b.text)).map(|b| b.text));
+            return;
+        }
+        item.below.retain(|below| !below.settled);
         let (listed, continued): (Vec<_>, Vec<_>) = item.below.into_iter().partition(|below| below.listed);
         let rest: Vec<&str> = listed.iter().map(|b| b.text.as_str()).filter(|text| !is_none(text)).collect();
         let more: Vec<&str> = continued.iter().map(|b| b.text.as_str()).collect();
         let title_only = item.text.ends_with(':') || is_category(&item.text) || item.titled;
         if is_none(&item.text) && !more.iter().any(|text| contrasts(text)) {
-            // "No issues found", and below it one nevertheless.
-            self.findings.extend(rest.into_iter().map(str::to_owned));
+            // "No issues found", and below it why; or one nevertheless.
+            self.nothing = true;
+            let open = |below: &&Below| (below.open && !is_none(&below.text)) || contrasts(&below.text);
+            self.findings.extend(listed.iter().filter(open).map(|below| below.text.clone()));
         } else if title_only && listed.is_empty() && more.is_empty() && is_category(&item.text) {
             // A category without a word about it.
         } else if title_only
@@ -143,7 +200,8 @@ impl Collector {
             self.item = None;
         }
         self.end_item();
-        self.item = Some(Item { indent, text: plain(content), below: Vec::new(), titled });
+        let settled = is_settled(content);
+        self.item = Some(Item { indent, text: plain(content), below: Vec::new(), titled, settled });
     }
 
     /// A row of a table: the first two are its head.
@@ -163,6 +221,20 @@ impl Collector {
             self.findings.push(cells.join(": "));
         }
     }
+}
+
+/// Whether a text begins with a marked box or is crossed out: it is settled.
+pub(crate) fn is_settled(content: &str) -> bool {
+    boxes(content).first().is_some_and(|ticked| ticked.marked) || is_crossed_out(content)
+}
+
+/// Whether a text is crossed out, or says in bold that it is resolved: `~~Open question?~~ **RESOLVED: answer**`.
+fn is_crossed_out(text: &str) -> bool {
+    let text = boxes(text).first().map_or(text, |_| after_box(text));
+    let text = text.trim_start_matches(['*', '_', ' ']);
+    let resolved = text.contains("**RESOLVED") || text.contains("**Resolved");
+    text.starts_with("~~") && (resolved || text.trim_end_matches(['*', '_', ' ', '.']).ends_with("~~"))
+        || text.starts_with("RESOLVED")
 }
 
 /// Whether a line outside of a list begins a finding: with a title in bold, or with a box.
@@ -192,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_tier_in_every_shape() {
-        let cases: [(&str, &[&str]); 14] = [
+        let cases: [(&str, &[&str]); 19] = [
             ("- [ ] **Key:** it is\n  logged\n- [x] No issues found", &["Key: it is logged"]),
             ("* one\n+ two\n1. three\n• four", &["one", "two", "three", "four"]),
             (
@@ -213,6 +285,14 @@ mod tests {
             ),
             ("[ ] **Key:** logged\n[ ] **Loop:** endless", &["Key: logged", "Loop: endless"]),
             ("No blocking issues found. LLD is approved for implementation.", &[]),
+            ("- [x] **Input:** handled by the schema\n  - [ ] but not its size", &["but not its size"]),
+            ("- [ ] No issues found.\n    - **Scope:** a worktree each\n    - **Bounds:** five rounds", &[]),
+            ("- [ ] No issues found.\n    - [ ] the loop has no bound", &["the loop has no bound"]),
+            (
+                "- ~~Who pays?~~ **RESOLVED: the team**\n- [x] ~~Bound?~~\n- [ ] Key is logged",
+                &["Key is logged"],
+            ),
+            ("- **Cost**\n  - [x] bounded\n  - slow", &["Cost slow"]),
         ];
         for (text, findings) in cases {
             let mut collector = Collector::default();

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::findings::plain;
 use crate::nothing::is_none;
 use crate::quoting::Fence;
+use crate::undone::says_undone;
 use crate::words::{Stated, quote, stated};
 
 /// How deep an object may nest, as in `serde_json` itself.
@@ -29,6 +30,8 @@ pub(crate) struct Answer {
     pub(crate) suggestions: Vec<String>,
     pub(crate) gate_failed: bool,
     pub(crate) question: Option<String>,
+    /// A line of its summary that says that nothing was reviewed.
+    pub(crate) undone: Option<String>,
     /// How many fields it has: an example of the format has one, an answer says more.
     pub(crate) fields: usize,
 }
@@ -209,7 +212,7 @@ impl Answer {
                 other => Stated::Unknown(quote(&other.to_string())),
             });
         } else if begins(&["blocking", "blocker", "critical", "tier1"]) {
-            texts(map.next_value()?, &mut self.blocking);
+            self.by_severity(map.next_value()?);
         } else if begins(&["high", "tier2"]) {
             texts(map.next_value()?, &mut self.high);
         } else if begins(&["suggestion", "tier3"]) {
@@ -229,10 +232,39 @@ impl Answer {
             let mut questions = Vec::new();
             texts(map.next_value()?, &mut questions);
             self.question = Some(questions.join(" ")).filter(|text| !text.is_empty());
+        } else if begins(&["summary", "rationale", "reason", "note", "comment"]) {
+            if let Value::String(text) = map.next_value()?
+                && says_undone(&text)
+            {
+                self.undone = Some(quote(&text));
+            }
         } else {
             map.next_value::<IgnoredAny>()?;
         }
         Ok(())
+    }
+
+    /// Findings from a list of blocking ones whose own severity says where they belong; without one they block.
+    fn by_severity(&mut self, value: Value) {
+        let Value::Array(findings) = value else { return texts(value, &mut self.blocking) };
+        for finding in findings {
+            let severity = ["severity", "level", "priority", "tier"]
+                .iter()
+                .find_map(|name| finding.get(name).and_then(Value::as_str))
+                .unwrap_or_default()
+                .to_ascii_lowercase();
+            let is = |words: &[&str]| words.iter().any(|word| severity.contains(word));
+            let found = if is(&["block", "critical", "must"]) || severity.is_empty() {
+                &mut self.blocking
+            } else if is(&["high", "major", "medium"]) {
+                &mut self.high
+            } else if is(&["suggest", "low", "minor", "nit", "info", "optional", "trivial"]) {
+                &mut self.suggestions
+            } else {
+                &mut self.blocking
+            };
+            texts(finding, found);
+        }
     }
 }
 

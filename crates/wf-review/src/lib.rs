@@ -17,9 +17,10 @@ mod outline;
 mod quoting;
 mod settle;
 mod stagnation;
+mod undone;
 mod words;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 
@@ -93,6 +94,11 @@ pub struct Review {
     pub high: Vec<String>,
     /// Tier 3 findings.
     pub suggestions: Vec<String>,
+    /// What the reviewer asks a person, settled questions left out.
+    pub questions: Vec<String>,
+    /// The verdicts of parts of the document that have their own, such as *Requirement Coverage Analysis*: the part's heading,
+    /// and the first word of its verdict in small letters. They are shown and never make an approval.
+    pub sections: BTreeMap<String, String>,
     /// Why the verdict is not what the reviewer seems to have written, in a sentence.
     pub contradiction: Option<String>,
     /// What a person has to decide, where the verdict is [`Verdict::Discuss`] and the reviewer says it.
@@ -101,10 +107,36 @@ pub struct Review {
     /// The pre-flight gate failed; it forbids an approval like a blocking finding.
     #[serde(skip)]
     gate_failed: bool,
+    /// The line that approves, where one does.
+    #[serde(skip)]
+    approval: Option<String>,
 }
 
 /// Reads a review. Never fails: what cannot be read is [`Verdict::Unparseable`].
 pub fn parse(document: &str) -> Review {
+    let answer = quoting::after_thoughts(document);
+    let review = read(answer);
+    if review.verdict != Verdict::Approved || answer.len() == document.len() {
+        return review;
+    }
+    // Thoughts whose beginning is not marked may be none: a refusal in them stands.
+    let whole = read(document);
+    match whole.verdict {
+        Verdict::Approved => review,
+        _ => Review {
+            contradiction: whole.contradiction.clone().or_else(|| {
+                Some(
+                    "approved, although what stands before it, as thoughts or not, does not approve"
+                        .to_owned(),
+                )
+            }),
+            verdict: Verdict::Unparseable,
+            ..whole
+        },
+    }
+}
+
+fn read(document: &str) -> Review {
     let document = quoting::unwrap_fence(document.strip_prefix('\u{feff}').unwrap_or(document));
     let quoting::Parts { outside, fences } = quoting::split(document);
     let found = json::find(&outside);
@@ -122,6 +154,7 @@ impl Review {
         review.contradiction = answer.contradiction;
         review.question = answer.question.or(review.question);
         review.gate_failed |= answer.gate_failed;
+        review.approval = answer.approval;
         for (findings, more) in [
             (&mut review.blocking, answer.blocking),
             (&mut review.high, answer.high),

@@ -1,21 +1,47 @@
 //! Reads the lines of a review: its sections, findings, boxes and verdict lines.
 
 use crate::boxes::boxes;
-use crate::findings::{Collector, list_item, plain};
+use crate::findings::{Collector, is_settled, list_item, plain};
 use crate::nothing::is_none;
-use crate::outline::{Outline, Section, after_verdict, heading, label, meaning};
-use crate::words::{Stated, leading_word, stated};
+use crate::outline::{Outline, Section, after_verdict, heading, is_ranked, label, meaning, names_a_part};
+use crate::undone::says_undone;
+use crate::words::{Stated, any_word, leading_word, quote, stated};
 use crate::{Verdict, gate};
+
+/// A verdict with the line that says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) stated: Stated,
+    pub(crate) line: String,
+}
+
+/// The verdict of a part of the document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OfPart {
+    /// The part's heading.
+    pub(crate) name: String,
+    /// The first word of the verdict, in small letters.
+    pub(crate) word: String,
+    pub(crate) said: Said,
+}
 
 /// What the lines say.
 #[derive(Default)]
 pub(crate) struct Scan {
     /// The marked boxes with a verdict.
-    pub(crate) marked: Vec<Stated>,
+    pub(crate) marked: Vec<Said>,
     /// There are boxes with a verdict, marked or not.
     pub(crate) boxes_seen: bool,
-    /// The verdict lines.
-    pub(crate) lines: Vec<Stated>,
+    /// The verdict lines of the document.
+    pub(crate) lines: Vec<Said>,
+    /// Those of its parts.
+    pub(crate) parts: Vec<OfPart>,
+    /// A paragraph among the blocking findings that says what is wrong.
+    pub(crate) blame: Option<String>,
+    /// A line that says that nothing was reviewed.
+    pub(crate) undone: Option<String>,
+    /// The questions for a person.
+    pub(crate) questions: Vec<String>,
     pub(crate) blocking: Vec<String>,
     pub(crate) high: Vec<String>,
     pub(crate) suggestions: Vec<String>,
@@ -43,6 +69,8 @@ struct Reader {
     asking: Option<String>,
     /// A verdict's heading stood in the line before.
     verdict_next: bool,
+    /// The heading of the part that the lines are in, where it is not the document's own.
+    part: Option<String>,
 }
 
 /// Reads the reviewer's own lines.
@@ -57,14 +85,18 @@ pub(crate) fn scan(prose: &str) -> Scan {
         reason: None,
         asking: None,
         verdict_next: false,
+        part: None,
     };
     prose.lines().for_each(|line| reader.line(line));
     let mut scan = reader.scan;
+    reader.blocking.end_item();
+    scan.blame = reader.blocking.blame();
     scan.blocking = reader.blocking.finish();
     scan.high = reader.high.finish();
     scan.suggestions = reader.suggestions.finish();
     let questions = Some(reader.questions.join(" ")).filter(|text| !text.is_empty());
     scan.question = questions.or(reader.reason).or(reader.asking);
+    scan.questions = reader.questions;
     scan
 }
 
@@ -84,9 +116,17 @@ impl Reader {
             .sum::<usize>();
         let listed = list_item(text);
         let content = listed.unwrap_or(text);
+        if let Some(heading) = heading(text).filter(is_ranked) {
+            self.part = names_a_part(&heading).then(|| plain(heading.text));
+        }
+        let parts = self.scan.parts.len();
         if indent < CODE_INDENT {
             let stated = self.boxes(content, listed.is_some()) || self.verdict_line(text, listed.is_some());
             self.verdict_next &= !stated;
+            if self.scan.parts.len() > parts {
+                // A part's verdict begins no section: what follows belongs where it belonged.
+                return;
+            }
             if stated && self.outline.section() != Section::Other {
                 self.enter(text);
                 return;
@@ -101,8 +141,19 @@ impl Reader {
         }
         if let Some(collector) = self.collector(self.outline.section()) {
             collector.line(line);
-        } else if self.outline.section() == Section::Questions && !is_none(content) {
-            self.questions.push(plain(content));
+        } else if self.outline.section() == Section::Questions && !is_none(content) && !is_settled(content) {
+            match self.questions.last_mut() {
+                // A question goes on in the next lines.
+                Some(last) if listed.is_none() && indent > 0 => {
+                    last.push(' ');
+                    last.push_str(&plain(content));
+                }
+                _ => self.questions.push(plain(content)),
+            }
+        }
+        let is_told = matches!(self.outline.section(), Section::Other | Section::Verdict | Section::Gate);
+        if is_told && self.scan.undone.is_none() && says_undone(content) {
+            self.scan.undone = Some(quote(&plain(content)));
         }
         if self.asking.is_none() && content.ends_with('?') {
             self.asking = Some(plain(content));
@@ -184,7 +235,7 @@ impl Reader {
                 if word.verdict == Verdict::Discuss {
                     self.note_reason(ticked.label);
                 }
-                self.scan.marked.push(word.stated());
+                self.scan.marked.push(Said { stated: word.stated(), line: quote(content) });
             }
         }
         any
@@ -209,32 +260,40 @@ impl Reader {
         if !separated {
             return false;
         }
+        let word = first_word(value);
         let value = stated(value);
         // The head of a table is no verdict.
         if rest.starts_with('|') && matches!(value, Stated::Unknown(_)) {
             return false;
         }
-        self.push_line(value, text);
+        self.push_line(value, text, word);
         true
     }
 
     /// `APPROVED` alone, in the line after a heading.
     fn bare_word(&mut self, text: &str) -> bool {
         self.verdict_next = false;
-        let Some(word) = leading_word(text) else { return false };
+        let Some(word) = any_word(text) else { return false };
         if word.goes_on() && !word.shouted {
             return false;
         }
         let stated = word.stated();
-        self.push_line(stated, text);
+        self.push_line(stated, text, first_word(text));
         true
     }
 
-    fn push_line(&mut self, stated: Stated, text: &str) {
-        if stated == Stated::Clear(Verdict::Discuss) {
+    fn push_line(&mut self, stated: Stated, text: &str, word: String) {
+        let said = Said { stated, line: quote(text) };
+        let in_heading = heading(text).is_some_and(|heading| is_ranked(&heading));
+        if let Some(name) = self.part.clone().filter(|_| !in_heading) {
+            self.scan.parts.push(OfPart { name, word, said });
+            return;
+        }
+        let Said { stated, .. } = &said;
+        if *stated == Stated::Clear(Verdict::Discuss) {
             self.note_reason(text);
         }
-        self.scan.lines.push(stated);
+        self.scan.lines.push(said);
     }
 
     /// Keeps what stands after the word DISCUSS.
@@ -245,4 +304,10 @@ impl Reader {
             self.reason = Some(reason);
         }
     }
+}
+
+/// The first word of a verdict, in small letters.
+fn first_word(text: &str) -> String {
+    let text = text.trim_start_matches(|c: char| !c.is_alphanumeric());
+    text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_lowercase()
 }

@@ -65,6 +65,76 @@ const NOTHING_MORE: [&str; 39] = [
 const CONTRAST: [&str; 9] =
     ["although", "apart", "besides", "but", "except", "however", "still", "though", "unless"];
 
+/// Words that demand something, or say what is amiss.
+const BLAME: [&str; 30] = [
+    "breaks",
+    "broken",
+    "corrupts",
+    "crashes",
+    "exposes",
+    "exposed",
+    "fails",
+    "incorrect",
+    "insecure",
+    "lack",
+    "lacks",
+    "leak",
+    "leaks",
+    "leaked",
+    "loses",
+    "misses",
+    "missing",
+    "must",
+    "needs",
+    "never",
+    "plaintext",
+    "unbounded",
+    "undefined",
+    "unsafe",
+    "unspecified",
+    "violates",
+    "vulnerability",
+    "vulnerable",
+    "without",
+    "wrong",
+];
+
+/// The same in two words.
+const BLAME_PAIRS: [[&str; 2]; 14] = [
+    ["be", "fixed"],
+    ["be", "addressed"],
+    ["before", "merging"],
+    ["before", "merge"],
+    ["before", "implementation"],
+    ["cannot", "be"],
+    ["do", "not"],
+    ["does", "not"],
+    ["has", "no"],
+    ["have", "no"],
+    ["is", "no"],
+    ["is", "not"],
+    ["are", "not"],
+    ["should", "be"],
+];
+
+/// Words by which a sentence says that what it speaks of is in order.
+const SETTLED: [&str; 14] = [
+    "acceptable",
+    "addressed",
+    "addresses",
+    "appropriately",
+    "correctly",
+    "handled",
+    "handles",
+    "mitigated",
+    "properly",
+    "resolved",
+    "satisfied",
+    "satisfies",
+    "well",
+    "prevents",
+];
+
 /// Words of headings: a label made of them alone says nothing itself.
 const CATEGORIES: [&str; 47] = [
     "1",
@@ -150,14 +220,51 @@ pub(crate) fn is_category(text: &str) -> bool {
     words(text).all(|word| CATEGORIES.contains(&word.as_str()))
 }
 
-/// Whether a text takes a "nothing" back.
+/// Whether a text takes a "nothing" back: one of its clauses begins with "but", "however" and the like. Inside of a clause
+/// such a word is praise ("retries, but never without a bound").
 pub(crate) fn contrasts(text: &str) -> bool {
-    words(text).any(|word| CONTRAST.contains(&word.as_str()))
+    clauses(text).any(|clause| words(clause).next().is_some_and(|word| CONTRAST.contains(&word.as_str())))
+}
+
+fn clauses(text: &str) -> impl Iterator<Item = &str> {
+    text.split(['.', ';', ':', '(', '!', '—', '–', '\n']).flat_map(|part| part.split(" - "))
+}
+
+/// Whether a paragraph under a heading of blocking findings says that something is wrong. Prose has no marks, and most of it
+/// praises: it takes words that demand or miss something, in a sentence that does not say that all is settled.
+pub(crate) fn blames(paragraph: &str) -> bool {
+    paragraph.split(['.', '!', '\n', ';']).any(|sentence| {
+        let words: Vec<String> = words(sentence).collect();
+        let has = |known: &[&str]| words.iter().any(|word| known.contains(&word.as_str()));
+        let pairs =
+            |known: &[[&str; 2]]| words.windows(2).any(|pair| known.iter().any(|known| pair == known));
+        !is_none(sentence) && !has(&SETTLED) && (has(&BLAME) || pairs(&BLAME_PAIRS))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn prose_that_demands_or_misses_something_blames() {
+        for text in [
+            "The worker writes the key into the log; this must be fixed before merging.",
+            "There is no rollback of the migration.",
+            "The endpoint does not check who calls.",
+            "Retries are unbounded.",
+        ] {
+            assert!(blames(text), "{text}");
+        }
+        for text in [
+            "The design is sound and ready.",
+            "All blocking issues of the last round are resolved and need no more work",
+            "None. The worker does well without a lock.",
+            "Timeouts are handled: nothing must be added.",
+        ] {
+            assert!(!blames(text), "{text}");
+        }
+    }
 
     #[test]
     fn nothing_is_said_in_many_ways_but_not_by_any_sentence() {
@@ -178,6 +285,7 @@ mod tests {
             "Nothing to report",
             "No issues found in cost and security",
             "Passed",
+            "No issues found. The pool retries, but never without a bound.",
         ] {
             assert!(is_none(text), "{text}");
         }

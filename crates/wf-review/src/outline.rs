@@ -52,6 +52,50 @@ const OWN: [&str; 20] = [
     "the",
 ];
 
+/// What may follow the name of a rank in a heading.
+const OF_A_RANK: [&str; 20] = [
+    "blocker",
+    "blockers",
+    "blocking",
+    "bugs",
+    "changes",
+    "comments",
+    "concerns",
+    "errors",
+    "findings",
+    "fixes",
+    "improvements",
+    "issue",
+    "issues",
+    "must",
+    "points",
+    "priority",
+    "problems",
+    "risks",
+    "severity",
+    "suggestions",
+];
+
+/// Words by which a heading is the document's own and not that of an analysis in it.
+const OF_THE_DOCUMENT: [&str; 16] = [
+    "assessment",
+    "conclusion",
+    "conclusions",
+    "decision",
+    "feedback",
+    "final",
+    "outcome",
+    "overall",
+    "recommendation",
+    "recommendations",
+    "result",
+    "results",
+    "review",
+    "reviewer",
+    "summary",
+    "verdict",
+];
+
 /// The longest title of a label.
 const MAX_LABEL_BYTES: usize = 60;
 
@@ -82,6 +126,19 @@ impl Outline {
         }
         true
     }
+}
+
+/// Whether a heading names a part of its own, whose verdict is not the document's: *Requirement Coverage Analysis*, but not
+/// *Review Summary*, a tier, or the title.
+pub(crate) fn names_a_part(heading: &Heading<'_>) -> bool {
+    heading.level.is_some_and(|level| level > 1)
+        && meaning(heading.text).is_none()
+        && !words(heading.text).iter().any(|word| OF_THE_DOCUMENT.contains(&word.as_str()))
+}
+
+/// Whether the heading is one with hashes.
+pub(crate) fn is_ranked(heading: &Heading<'_>) -> bool {
+    heading.level.is_some()
 }
 
 /// The heading that a line is: with hashes, all in bold, or a label of a few words.
@@ -128,13 +185,35 @@ pub(crate) fn meaning(text: &str) -> Option<Section> {
     };
     let has = |sequence: &[&str]| words.windows(sequence.len()).any(|window| window == sequence);
     let begins = |names: &[&str]| words.first().is_some_and(|first| names.contains(first));
+    // "Critical path" is a subject, "Critical issues" a rank.
+    let ranks =
+        |names: &[&str]| begins(names) && words.get(1).is_none_or(|second| OF_A_RANK.contains(second));
     if has(&["pre", "flight"]) || has(&["preflight"]) {
         Some(Section::Gate)
-    } else if has(&["tier", "1"]) || has(&["tier1"]) || begins(&["blocking", "blockers", "blocker"]) {
+    } else if has(&["tier", "1"])
+        || has(&["tier1"])
+        || begins(&["blocking", "blockers", "blocker"])
+        || ranks(&["critical", "showstopper", "showstoppers", "p0", "sev0", "sev1"])
+        || words.starts_with(&["must", "fix"])
+        || words.starts_with(&["must", "be", "fixed"])
+        || words.starts_with(&["must", "address"])
+        || words.starts_with(&["must", "change"])
+        || (begins(&["severity", "priority"]) && has(&["critical"]))
+    {
         Some(Section::Blocking)
-    } else if has(&["tier", "2"]) || has(&["tier2"]) || words.starts_with(&["high", "priority"]) {
+    } else if has(&["tier", "2"])
+        || has(&["tier2"])
+        || words.starts_with(&["high", "priority"])
+        || ranks(&["high", "major", "p1"])
+        || words.starts_with(&["should", "fix"])
+    {
         Some(Section::High)
-    } else if has(&["tier", "3"]) || has(&["tier3"]) || begins(&["suggestions", "suggestion"]) {
+    } else if has(&["tier", "3"])
+        || has(&["tier3"])
+        || begins(&["suggestions", "suggestion", "nits", "nitpicks"])
+        || ranks(&["minor", "low", "p2", "p3", "optional"])
+        || words.starts_with(&["nice", "to", "have"])
+    {
         Some(Section::Suggestions)
     } else if after_verdict(text).is_some() {
         Some(Section::Verdict)
@@ -199,6 +278,12 @@ mod tests {
             ("Verdict", Some(Section::Verdict)),
             ("**Verdict:**", Some(Section::Verdict)),
             ("## Open Questions", Some(Section::Questions)),
+            ("## 🔴 Critical Issues (must fix)", Some(Section::Blocking)),
+            ("### Must fix before merge", Some(Section::Blocking)),
+            ("## P0", Some(Section::Blocking)),
+            ("## Critical path of the scheduler", None),
+            ("## Minor issues", Some(Section::Suggestions)),
+            ("## High-level overview", None),
             ("## Previous verdict", None),
             ("## Summary", None),
         ];

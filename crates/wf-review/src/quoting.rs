@@ -18,13 +18,14 @@ pub(crate) struct Fence<'a> {
 
 /// Elements whose content is not the reviewer's answer: comments of a template, quotations, and the thinking aloud that
 /// some models leave in their replies.
-const ELEMENTS: [(&str, &str); 6] = [
+const ELEMENTS: [(&str, &str); 7] = [
     ("<!--", "-->"),
     ("<pre", "</pre>"),
     ("<blockquote", "</blockquote>"),
     ("<thinking", "</thinking>"),
     ("<think", "</think>"),
     ("<reasoning", "</reasoning>"),
+    ("<thought", "</thought>"),
 ];
 
 enum Mode {
@@ -36,6 +37,37 @@ enum Mode {
     /// Until this is found.
     Element(&'static str),
 }
+
+/// A reply without the thoughts in front of it whose beginning is not marked: templates of some models leave the opening tag
+/// out (`DeepSeek-R1`'s and `QwQ`'s chat templates end the prompt with it).
+pub(crate) fn after_thoughts(document: &str) -> &str {
+    let mut rest = document;
+    let mut from = 0;
+    let mut open = None;
+    for line in document.split_inclusive('\n') {
+        let text = line.trim();
+        from += line.len();
+        for name in THOUGHTS {
+            if text
+                .get(..name.len() + 1)
+                .is_some_and(|head| head.starts_with('<') && head[1..].eq_ignore_ascii_case(name))
+            {
+                open = Some(name);
+            }
+            let end = format!("</{name}>");
+            if let Some(at) = find_ignoring_case(line, &end) {
+                if open.is_none() {
+                    rest = &document[from - line.len() + at + end.len()..];
+                }
+                open = None;
+            }
+        }
+    }
+    rest
+}
+
+/// The elements of thinking aloud.
+const THOUGHTS: [&str; 4] = ["think", "thinking", "reasoning", "thought"];
 
 /// A reply that is one fence from its first line to its last is the content of it: models like to wrap a whole document.
 /// Other fences stay, a JSON answer's too.

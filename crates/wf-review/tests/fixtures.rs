@@ -27,7 +27,7 @@ const CASES: &[Case] = &[
     ("boxes-byte-order-mark.md", Approved, Form::Boxes, (0, 0, 0), ""),
     ("boxes-whole-reply-fenced.md", Revise, Form::Boxes, (1, 0, 0), ""),
     ("boxes-marked-twice-alike.md", Approved, Form::Boxes, (0, 0, 0), ""),
-    ("boxes-findings-named-like-verdicts.md", Approved, Form::Boxes, (0, 2, 1), ""),
+    ("boxes-findings-named-like-verdicts.md", Approved, Form::Boxes, (0, 1, 1), ""),
     ("boxes-none-marked.md", Unparseable, Form::Boxes, (0, 0, 0), "none of the verdict"),
     (
         "boxes-two-marked.md",
@@ -98,7 +98,7 @@ const CASES: &[Case] = &[
     ("line-discuss-reason.md", Discuss, Form::Line, (0, 0, 0), ""),
     ("line-repeated-alike.md", Approved, Form::Line, (0, 0, 0), ""),
     ("line-two-different.md", Unparseable, Form::Line, (0, 0, 0), "several verdicts"),
-    ("line-not-approved.md", Unparseable, Form::Line, (0, 0, 0), "none of the known words: NOT APPROVED"),
+    ("line-not-approved.md", Revise, Form::Line, (0, 0, 0), ""),
     ("line-template-choice.md", Unparseable, Form::Line, (0, 0, 0), "conditions"),
     ("line-approved-with-tier-1.md", Revise, Form::Line, (1, 0, 0), "blocking finding"),
     ("line-previous-verdict.md", Unparseable, Form::None, (0, 0, 0), ""),
@@ -186,7 +186,9 @@ fn the_serialised_form_is_the_contracts() {
       ],
       "high": [],
       "suggestions": [],
-      "contradiction": "approved, although it lists a blocking finding: Secrets: the key is passed on the command line, where `ps` s…"
+      "questions": [],
+      "sections": {},
+      "contradiction": "approved (\"[x] **APPROVED** - Ready for implementation\"), although it lists a blocking finding: Secrets: the key is passed on the command line, where `ps` s…"
     }
     "#);
 }

@@ -89,6 +89,9 @@ fn write_row(row: &Row, out: &mut dyn Write) -> io::Result<()> {
     if let Some(contradiction) = &review.contradiction {
         writeln!(out, "  contradiction: {}", plain(contradiction))?;
     }
+    for (part, word) in &review.sections {
+        writeln!(out, "  part {}: {}", plain(part), plain(word))?;
+    }
     for (findings, word) in [(&review.blocking, "blocking"), (&review.high, "high")] {
         for finding in findings {
             writeln!(out, "  {word}: {}", plain(finding))?;
@@ -161,21 +164,23 @@ mod tests {
     ");
         let (_, out, _) = run(&["revise.md"], true, "");
         insta::assert_snapshot!(out, @r#"
-    [
-      {
-        "file": "revise.md",
-        "verdict": "revise",
-        "form": "json",
-        "blocking": [
-          "No \u001b[31mlimit"
-        ],
-        "high": [],
-        "suggestions": [
-          "Shorter"
-        ],
-        "contradiction": null
-      }
-    ]
-    "#);
+        [
+          {
+            "file": "revise.md",
+            "verdict": "revise",
+            "form": "json",
+            "blocking": [
+              "No \u001b[31mlimit"
+            ],
+            "high": [],
+            "suggestions": [
+              "Shorter"
+            ],
+            "questions": [],
+            "sections": {},
+            "contradiction": null
+          }
+        ]
+        "#);
     }
 }
