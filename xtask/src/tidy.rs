@@ -129,6 +129,8 @@ fn unsafe_in_one_room(source: &Source) -> Vec<String> {
         return Vec::new();
     }
     let with_unsafe = code(&source.text).filter(|(_, line)| {
+        // As a word of its own in quotation marks it is somebody's language.
+        let line = line.replace("\"unsafe\"", "");
         line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe")
     });
     with_unsafe.map(|(n, _)| format!("line {n}: unsafe code belongs into crates/wf-warden")).collect()
