@@ -101,6 +101,31 @@ pub fn duration(text: &str) -> Option<Duration> {
     leading_duration(text).and_then(|(d, rest)| rest.is_empty().then_some(d))
 }
 
+/// A wait that is a duration, in seconds where it is a bare number, or a number so large that it is an instant near now: the
+/// seconds or milliseconds since 1970 that some servers send where a wait belongs.
+pub fn wait_or_instant(text: &str, now_unix: Duration) -> Option<Duration> {
+    let Ok(number) = text.trim().parse::<f64>() else { return duration(text) };
+    if !number.is_finite() || number < 0.0 {
+        return None;
+    }
+    let instant = match number {
+        1e11.. => number / 1e3,
+        1e9.. => number,
+        _ => return seconds(number),
+    };
+    seconds((instant - now_unix.as_secs_f64()).max(0.0))
+}
+
+/// The time until the date that a message names as the end of a refusal: "You will regain access on 2031-01-01 at 00:00 UTC".
+pub fn prose_date(message: &str, now_unix: Duration) -> Option<Duration> {
+    let message = cut(message, SEARCHED_BYTES);
+    let rest = &message[message.to_ascii_lowercase().find("access on ")? + "access on ".len()..];
+    let date = rest.get(..10)?;
+    let time =
+        rest.get(10..)?.trim_start().strip_prefix("at ").and_then(|rest| rest.get(..5)).unwrap_or("00:00");
+    until_rfc3339(&format!("{date}T{time}:00Z"), now_unix)
+}
+
 /// A `google.protobuf.Duration`: the text of its JSON mapping, or its fields.
 pub fn proto_duration(value: &Value) -> Option<Duration> {
     match value {
@@ -117,13 +142,23 @@ pub fn proto_duration(value: &Value) -> Option<Duration> {
 /// The longest wait that a message asks for in prose: "Please retry in 56.18s", "Please try again in 6m0s".
 pub fn prose_wait(message: &str) -> Option<Duration> {
     let message = cut(message, SEARCHED_BYTES).to_ascii_lowercase();
-    ["retry in ", "try again in ", "retry after ", "try again after "]
-        .into_iter()
-        .flat_map(|lead| {
-            message.match_indices(lead).map(|(at, _)| &message[at + lead.len()..]).collect::<Vec<_>>()
-        })
-        .filter_map(|rest| leading_duration(rest).map(|(d, _)| d))
-        .max()
+    [
+        "retry in ",
+        "try again in ",
+        "retry after ",
+        "try again after ",
+        "please wait ",
+        "wait for ",
+        "reset after ",
+        "resets in ",
+        "reset in ",
+    ]
+    .into_iter()
+    .flat_map(|lead| {
+        message.match_indices(lead).map(|(at, _)| &message[at + lead.len()..]).collect::<Vec<_>>()
+    })
+    .filter_map(|rest| leading_duration(rest).map(|(d, _)| d))
+    .max()
 }
 
 /// The first count that stands right after `lead` in a message, read without regard to case: `limit 30,000`.
@@ -224,11 +259,33 @@ mod tests {
             ("Please retry in 539.477544ms.", Some(539)),
             ("Rate limit reached. Please try again in 6m0s. Visit …", Some(360_000)),
             ("try again in 20 seconds, or TRY AGAIN IN 1m", Some(60_000)),
+            ("Please wait 57324 seconds", Some(57_324_000)),
+            ("Your quota will reset after 5h59m59s.", Some(21_599_000)),
             ("please try again later", None),
             ("retry in a moment", None),
         ] {
             assert_eq!(prose_wait(message).map(|d| d.as_millis()), ms, "{message}");
         }
+    }
+
+    #[test]
+    fn instants_in_the_place_of_waits_are_told_from_waits() {
+        let now = Duration::from_secs(1_792_000_000);
+        for (text, wait) in [
+            ("30", Some(30)),
+            ("57324", Some(57_324)),
+            ("1792000030", Some(30)),
+            ("1792000030000", Some(30)),
+            ("1700000000", Some(0)),
+            ("6m0s", Some(360)),
+            ("-1", None),
+            ("1e400", None),
+        ] {
+            assert_eq!(wait_or_instant(text, now), wait.map(Duration::from_secs), "{text}");
+        }
+        let date = prose_date("You will regain access on 2026-10-14 at 17:47 UTC.", now);
+        assert_eq!(date, Some(Duration::from_secs(20)));
+        assert_eq!(prose_date("access on é€€€€€€€€€", now), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::{Raw, Reply, read_answer};
+use super::{Raw, Reply, read_answer, words};
 use crate::{Dialect, StreamEvent};
 
 /// What has come of a streamed reply so far.
@@ -156,6 +156,7 @@ impl Assembly {
             dialect: self.dialect,
             status,
             headers,
+            words: words::of(Some(&json), ""),
             json: Some(json),
             text: String::new(),
             now_unix,

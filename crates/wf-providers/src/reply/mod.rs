@@ -3,9 +3,11 @@
 mod anthropic;
 mod assembly;
 mod gemini;
+mod kinds;
 mod openai;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::time::Duration;
 
@@ -172,6 +174,8 @@ struct Raw<'a> {
     headers: &'a [(String, String)],
     json: Option<Value>,
     text: String,
+    /// The provider's words, whatever shape they came in.
+    words: String,
     now_unix: Duration,
 }
 
@@ -189,7 +193,8 @@ impl<'a> Raw<'a> {
             other => other,
         };
         let text = if json.is_some() { String::new() } else { beginning(body) };
-        Raw { dialect, status, headers, json, text, now_unix }
+        let words = words::of(json.as_ref(), &text);
+        Raw { dialect, status, headers, json, text, words, now_unix }
     }
 
     fn is_success(&self) -> bool {
@@ -197,11 +202,15 @@ impl<'a> Raw<'a> {
     }
 
     fn refusal(&self) -> Refusal {
-        match self.dialect {
+        if let Some(refusal) = kinds::refusal(self) {
+            return refusal;
+        }
+        let refusal = match self.dialect {
             Dialect::Gemini => gemini::refusal(self),
             Dialect::Anthropic => anthropic::refusal(self),
             Dialect::OpenAi => openai::refusal(self),
-        }
+        };
+        believable(refusal)
     }
 
     /// An error that arrived under a good status: in the body itself, or as an event of a stream.
@@ -210,7 +219,8 @@ impl<'a> Raw<'a> {
             Some(json) => json.get("error").filter(|error| !error.is_null()).map(|_| json.clone()),
             None => stream_error(&self.text),
         }?;
-        Some(Raw { json: Some(error), text: String::new(), ..*self }.refusal_inside())
+        let words = words::of(Some(&error), "");
+        Some(Raw { json: Some(error), text: String::new(), words, ..*self }.refusal_inside())
     }
 
     /// The refusal in an error that arrived under a good status: its own code speaks, where it has one.
@@ -227,10 +237,7 @@ impl<'a> Raw<'a> {
 
     /// The object that describes the error, wherever this kind of server puts it.
     fn error(&self) -> &Value {
-        self.json.as_ref().map_or(&Value::Null, |json| match json.get("error") {
-            Some(error) if !error.is_null() => error,
-            _ => json,
-        })
+        self.json.as_ref().map_or(&Value::Null, words::error)
     }
 
     /// A text field of the error object, or nothing.
@@ -238,11 +245,33 @@ impl<'a> Raw<'a> {
         self.error().get(field).and_then(Value::as_str).unwrap_or_default()
     }
 
+    /// The codes, types and reasons of the error wherever they stand, in small letters.
+    fn codes(&self) -> Vec<String> {
+        let error = self.error();
+        let tops = [Some(error), self.json.as_ref()];
+        let of = |value: &Value, field: &str| match value.get(field) {
+            Some(Value::String(word)) => Some(word.to_lowercase()),
+            Some(Value::Number(number)) => Some(number.to_string()),
+            _ => None,
+        };
+        let mut codes = Vec::new();
+        for top in tops.into_iter().flatten() {
+            codes.extend(["code", "type", "status", "reason"].iter().filter_map(|field| of(top, field)));
+        }
+        // Anthropic's details are an object, Google's a list; some lists have entries without a type.
+        match error.get("details") {
+            Some(Value::Array(details)) => {
+                codes.extend(details.iter().filter_map(|detail| of(detail, "reason")));
+            }
+            Some(details) => codes.extend(of(details, "error_code")),
+            None => {}
+        }
+        codes
+    }
+
     /// The provider's words; the beginning of the body where there is no field for them.
     fn message(&self) -> &str {
-        let error = self.error();
-        let stated = ["message", "detail", "msg"].into_iter().find_map(|field| error.get(field)?.as_str());
-        stated.or_else(|| error.as_str()).unwrap_or(&self.text)
+        &self.words
     }
 
     /// Status and words, for people.
@@ -255,15 +284,45 @@ impl<'a> Raw<'a> {
         }
     }
 
-    /// The longest of the waits every server may ask for: `retry-after-ms`, `retry-after` in seconds or as a date,
-    /// and prose.
+    /// The longest of the waits every server may ask for: `retry-after-ms`, `retry-after` in seconds, as a date or as an
+    /// instant, a reset in a header, the body or a header repeated in the body, and prose.
     fn retry_after(&self) -> Option<Duration> {
         let millis =
             self.header("retry-after-ms").and_then(|text| parse::seconds(text.parse::<f64>().ok()? / 1e3));
+        let instant = |text: &str| parse::wait_or_instant(text, self.now_unix);
         let stated = self
             .header("retry-after")
-            .and_then(|text| parse::duration(text).or_else(|| parse::until_http_date(text, self.now_unix)));
-        [millis, stated, parse::prose_wait(self.message())].into_iter().flatten().max()
+            .and_then(|text| instant(text).or_else(|| parse::until_http_date(text, self.now_unix)));
+        let error = self.error();
+        let field = |name: &str| match error.get(name) {
+            Some(Value::String(text)) => instant(text).or_else(|| parse::until_rfc3339(text, self.now_unix)),
+            Some(Value::Number(number)) => instant(&number.to_string()),
+            _ => None,
+        };
+        // Google's `RetryInfo`, whoever repeats it.
+        let details = error["details"].as_array().map_or(&[][..], Vec::as_slice);
+        let delays = details.iter().filter_map(|detail| parse::proto_duration(detail.get("retryDelay")?));
+        let told = [
+            millis,
+            stated,
+            parse::prose_wait(self.message()),
+            parse::prose_date(self.message(), self.now_unix),
+        ]
+        .into_iter()
+        .flatten()
+        .chain(delays)
+        .max();
+        // Headers of a plan that signs in (`anthropic-ratelimit-unified-*`, as its clients read them), of OpenRouter's
+        // free models (repeated in the body's metadata), and the fields of Codex's `usage_limit_reached`.
+        let in_body = &error["metadata"]["headers"]["X-RateLimit-Reset"];
+        let in_body = in_body.as_str().map(str::to_owned).or_else(|| in_body.as_u64().map(|n| n.to_string()));
+        let reset = || {
+            let header = ["anthropic-ratelimit-unified-reset", "x-ratelimit-reset"]
+                .into_iter()
+                .find_map(|name| self.header(name));
+            header.and_then(instant).or_else(|| instant(&in_body?)).or_else(|| field("resets_at"))
+        };
+        told.or_else(|| field("resets_in_seconds")).or_else(reset)
     }
 
     /// What the status alone says.
@@ -275,7 +334,8 @@ impl<'a> Raw<'a> {
             429 => Refusal::limited_by_status(self.retry_after(), detail),
             503 | 529 => Refusal::Overloaded { retry_after: self.retry_after(), detail },
             // A request that timed out, collided or came too early on the server's side may be sent again.
-            408 | 409 | 425 => Refusal::Transient { detail },
+            // 499: the connection was given up on their side (nginx; Gemini's CANCELLED).
+            408 | 409 | 425 | 499 => Refusal::Transient { detail },
             300..=399 => Refusal::RequestRefused { detail: self.redirect() },
             400..=499 => Refusal::RequestRefused { detail },
             _ => Refusal::Transient { detail },
@@ -303,6 +363,28 @@ impl<'a> Raw<'a> {
         let what =
             if self.text.is_empty() { "an empty reply" } else { "a reply that was cut or is not JSON" };
         self.json.as_ref().ok_or_else(|| self.not_an_answer(what))
+    }
+}
+
+/// A wait that its kind cannot be is cut: a limit of a minute is over within an hour.
+fn believable(refusal: Refusal) -> Refusal {
+    match refusal {
+        Refusal::Limited {
+            dimension: dimension @ Some(Dimension::RequestsPerMinute | Dimension::TokensPerMinute),
+            retry_after: Some(wait),
+            limit,
+            slow_down,
+            hints,
+            detail,
+        } => Refusal::Limited {
+            dimension,
+            retry_after: Some(wait.min(kinds::LONGEST_MINUTE)),
+            limit,
+            slow_down,
+            hints,
+            detail,
+        },
+        other => other,
     }
 }
 

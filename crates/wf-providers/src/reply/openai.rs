@@ -116,7 +116,8 @@ fn limited(raw: &Raw<'_>, detail: String) -> Refusal {
     let slow_down = is_slow_down.then_some(Dimension::RequestsPerMinute);
     let dimension = by_words.or(spent.map(|hint| hint.dimension)).or(slow_down);
     let of_it = hints.iter().find(|hint| Some(hint.dimension) == dimension);
-    let day_tokens = message.contains("(TPD)") || message.contains("tokens per day");
+    let lower = parse::cut(message, 4096).to_lowercase();
+    let day_tokens = lower.contains("(tpd)") || lower.contains("tokens per day");
     let stated = dimension.and_then(|_| parse::count_after(message, "limit ")).filter(|_| !day_tokens);
     let limit = stated.or(of_it.and_then(|hint| hint.limit)).filter(|limit| *limit > 0 && !is_slow_down);
     let next_request =
@@ -126,13 +127,16 @@ fn limited(raw: &Raw<'_>, detail: String) -> Refusal {
     Refusal::Limited { dimension, retry_after, limit, slow_down: is_slow_down, hints, detail }
 }
 
+/// Case differs ("Tokens per day limit exceeded" is Cerebras'), and so do the names ("max RPM" is Moonshot's,
+/// "free-models-per-day" OpenRouter's).
 fn words_dimension(message: &str) -> Option<Dimension> {
-    let has = |short: &str, long: &str| message.contains(short) || message.contains(long);
-    if has("(RPD)", "requests per day") || has("(TPD)", "tokens per day") {
+    let message = parse::cut(message, 4096).to_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    if has(&["(rpd)", "(tpd)", "per day", "per-day", "daily"]) {
         Some(Dimension::RequestsPerDay)
-    } else if has("(TPM)", "tokens per min") {
+    } else if has(&["(tpm)", "tokens per min", "token rate limit", "max tpm"]) {
         Some(Dimension::TokensPerMinute)
-    } else if has("(RPM)", "requests per min") {
+    } else if has(&["(rpm)", "requests per min", "max rpm"]) {
         Some(Dimension::RequestsPerMinute)
     } else {
         None

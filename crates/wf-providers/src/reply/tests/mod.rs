@@ -2,6 +2,7 @@
 
 mod answers;
 mod hostile;
+mod kinds;
 mod refusals;
 mod streams;
 

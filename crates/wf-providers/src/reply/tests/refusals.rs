@@ -472,6 +472,8 @@ fn a_status_without_words() {
         ] {
             for body in ["", "<html>Bad Gateway</html>", "{}", "null", "[]", "\"words\"", "{\"error\":null}"]
             {
+                // A page where a key would be refused is the network's.
+                let want = if status == 403 && body.starts_with("<html>") { "transient" } else { want };
                 assert_eq!(kind(&read(dialect, status, &[], body)).0, want, "{dialect} {status} {body:?}");
             }
         }
