@@ -156,6 +156,9 @@ pub enum Record {
         items: u32,
         /// Whether the embedded mock provider answers.
         mock: bool,
+        /// What its user calls it (`--name`).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
     },
     /// What was decided for an item before anything started.
     ItemPlanned {
@@ -303,6 +306,10 @@ pub enum Record {
         /// Processes that outlived it.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         leftovers: Vec<Leftover>,
+        /// How much the item's log held then, in bytes: where the next attempt's part begins. The shell knows; nobody
+        /// else does, and journals of earlier versions do not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        log_bytes: Option<u64>,
     },
     /// An item has its outcome.
     ItemEnded {

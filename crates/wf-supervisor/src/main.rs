@@ -139,14 +139,21 @@ fn in_project(
             commands::workflows::workflows(&Configuration::load(project, environ)?, environ, out)?;
         }
         Verb::List(args) => {
-            commands::list::list(&location, &ListOptions { json: args.json, time_zone }, out)?;
+            commands::list::list(
+                &location,
+                &ListOptions { json: args.json, now: jiff::Timestamp::now(), time_zone },
+                out,
+            )?;
         }
         Verb::Show(args) => {
             let options = ShowOptions {
                 run: args.run.clone(),
                 item: args.item.clone(),
+                all: args.all,
                 json: args.json,
                 color: color(global, environ),
+                width: columns(),
+                now: jiff::Timestamp::now(),
                 time_zone,
             };
             commands::show::show(&location, &options, out)?;
@@ -206,6 +213,11 @@ fn run_verb(
     };
     commands::plan::render(&plan, args.json, out)?;
     Ok(exit::OK)
+}
+
+/// Columns of the terminal that stdout is, if it is one.
+fn columns() -> Option<usize> {
+    terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0)).filter(|n| *n > 0)
 }
 
 /// Whether to colour what goes to stdout.

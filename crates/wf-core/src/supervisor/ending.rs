@@ -106,6 +106,7 @@ impl Supervisor {
             verdict: finished.as_ref().map(|(verdict, ..)| *verdict),
             wall_ms: whole_ms(wall),
             leftovers: attempt.leftovers.clone(),
+            log_bytes: None,
         });
         if !attempt.leftovers.is_empty() {
             let leftovers = std::mem::take(&mut attempt.leftovers);

@@ -116,6 +116,7 @@ impl Supervisor {
                 verdict,
                 wall_ms: 0,
                 leftovers,
+                log_bytes: None,
             });
             self.out.push(Effect::Close { attempt: id, slot });
             self.out.push(Effect::Say(Saying::Shortage { item: id.item, why, wait }));

@@ -139,6 +139,9 @@ pub struct ShowArgs {
     /// The story of this item instead
     #[arg(long, value_name = "ID")]
     pub item: Option<String>,
+    /// A line for every item, also of a long run, which else counts what is done or was skipped
+    #[arg(long)]
+    pub all: bool,
     /// As JSON
     #[arg(long)]
     pub json: bool,

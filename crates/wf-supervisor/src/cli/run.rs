@@ -107,6 +107,9 @@ pub struct RunArgs {
     /// How progress is shown [default: auto]
     #[arg(long, value_name = "MODE", value_enum, help_heading = "Output")]
     pub progress: Option<ProgressMode>,
+    /// What to call the run in `list` and `show`
+    #[arg(long, value_name = "NAME", help_heading = "Output", value_parser = value::run_name)]
+    pub name: Option<String>,
     /// Write a table of attempts with GNU parallel's columns to this file
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub joblog: Option<PathBuf>,

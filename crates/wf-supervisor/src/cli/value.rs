@@ -273,6 +273,13 @@ pub fn variable(text: &str) -> Result<String, String> {
     if good { Ok(text.to_owned()) } else { Err("this is not the name of an environment variable".to_owned()) }
 }
 
+/// What a user calls a run: one line of at most 64 characters, for it stands in a column of `list`.
+pub fn run_name(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    let good = !name.is_empty() && name.chars().count() <= 64 && !name.contains(char::is_control);
+    if good { Ok(name.to_owned()) } else { Err("a name is one line of 1 to 64 characters".to_owned()) }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
 
 use crate::store::board::{KeyOnBoard, LimitOnBoard, PoolBoard, QuotaOnBoard};
+use crate::store::moment::moment;
 use crate::store::text::{counted, grouped, one_line};
 
 /// How much of a provider's words is shown, in characters.
@@ -33,7 +33,7 @@ pub fn write_keys(
             key.provider.clone(),
             if key.group == key.name { "its own".to_owned() } else { key.group.clone() },
             state(key),
-            key.until.map_or_else(dash, |until| time_of(until, board.at, zone)),
+            key.until.map_or_else(dash, |until| moment(until, board.at, zone)),
         ];
         let mut quotas = key.quotas.iter().map(quota);
         first.extend(quotas.next().unwrap_or_else(|| [dash(), "not known".to_owned(), dash(), dash()]));
@@ -58,7 +58,7 @@ pub fn headline(board: &PoolBoard, zone: &TimeZone) -> String {
     let condition = match board.condition.as_str() {
         "exhausted" => "all keys reserved".to_owned(),
         "limited" => match board.until {
-            Some(until) => format!("all keys limited until {}", time_of(until, board.at, zone)),
+            Some(until) => format!("all keys limited until {}", moment(until, board.at, zone)),
             None => "all keys limited".to_owned(),
         },
         "dead" => "no usable key left".to_owned(),
@@ -69,14 +69,7 @@ pub fn headline(board: &PoolBoard, zone: &TimeZone) -> String {
         n => format!(", {n} paused"),
     };
     let workers = counted(board.workers.into(), "worker", "workers");
-    format!("pool at {}: {condition}; {workers}{paused}", time_of(board.at, board.at, zone))
-}
-
-/// A time of the day; with its date when it is not within a day of `now`.
-pub fn time_of(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
-    let is_near = at.duration_since(now).abs() < SignedDuration::from_hours(24);
-    let format = if is_near { "%H:%M:%S" } else { "%Y-%m-%d %H:%M" };
-    at.to_zoned(zone.clone()).strftime(format).to_string()
+    format!("pool at {}: {condition}; {workers}{paused}", moment(board.at, board.at, zone))
 }
 
 /// Writes cells in columns.

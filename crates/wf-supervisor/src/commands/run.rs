@@ -230,7 +230,7 @@ async fn conduct(
     let ((code, supervisor), mut signals, hands) =
         driving.await.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()));
     let pool = supervisor.pool().snapshot(clock.now());
-    let code = hands.finish(&run, code, pool, colours, &mut signals).await;
+    let code = hands.finish(&run, code, pool, colours, global.quiet, &mut signals).await;
     drop(sockets);
     drop(lock);
     Ok(code)

@@ -3,6 +3,7 @@
 mod item;
 
 use std::io::Write;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -12,9 +13,13 @@ use crate::store::StoreError;
 use crate::store::board::PoolBoard;
 use crate::store::error::unless_closed;
 use crate::store::layout::{Location, StateDir};
+use crate::store::moment::span;
 use crate::store::run_dir::RunDir;
-use crate::store::summary::{self, RunState, RunSummary, write_summary};
+use crate::store::summary::{self, Page, Rows, RunState, RunSummary, write_summary};
 use crate::store::text::one_line;
+
+/// How much of a command line is shown, in characters: all of it, but for what a script may hold.
+const COMMAND_CHARS: usize = 2_000;
 
 /// What to show, and how.
 #[derive(Clone, Debug)]
@@ -23,10 +28,16 @@ pub struct ShowOptions {
     pub run: Option<String>,
     /// An item, by its id or its label; without `run`, in the newest run that has it.
     pub item: Option<String>,
+    /// A line for every item, however many there are.
+    pub all: bool,
     /// JSON instead of text: of a run what `summary.json` has.
     pub json: bool,
     /// Whether `out` is a terminal that takes colours.
     pub color: bool,
+    /// Columns of the terminal that `out` is, if it is one.
+    pub width: Option<usize>,
+    /// The time it is: the clocks of a run that lives stand there.
+    pub now: Timestamp,
     /// The time zone of the text; JSON has UTC.
     pub time_zone: TimeZone,
 }
@@ -35,23 +46,34 @@ pub struct ShowOptions {
 pub fn show(location: &Location, options: &ShowOptions, out: &mut dyn Write) -> Result<(), StoreError> {
     let state = location.require()?;
     let result = if let Some(name) = &options.item {
-        let (run, summary) = run_with(&state, options.run.as_deref(), name)?;
+        let (run, mut summary) = run_with(&state, options.run.as_deref(), name, options.now)?;
+        see_pool(&run, &mut summary, options.now);
         item::show_item(&state, &run, &summary, name, options, out)
     } else {
         let run = state.find_run(options.run.as_deref())?;
-        let mut summary = summary::load(&run)?;
-        if summary.state == RunState::Running
-            && let Some(board) = PoolBoard::of_live(&run)
-        {
-            summary.see_pool(board.seen_at(Timestamp::now()));
-        }
+        let mut summary = summary::load(&run, options.now)?;
+        see_pool(&run, &mut summary, options.now);
         show_run(&run, &summary, options, out)
     };
     unless_closed(result)
 }
 
+/// Takes in what a run that lives shows of its pool: what waits, and until when.
+fn see_pool(run: &RunDir, summary: &mut RunSummary, now: Timestamp) {
+    if summary.state == RunState::Running
+        && let Some(board) = PoolBoard::of_live(run)
+    {
+        summary.see_pool(board.seen_at(now));
+    }
+}
+
 /// The named run, or the newest that has the item.
-fn run_with(state: &StateDir, run: Option<&str>, item: &str) -> Result<(RunDir, RunSummary), StoreError> {
+fn run_with(
+    state: &StateDir,
+    run: Option<&str>,
+    item: &str,
+    now: Timestamp,
+) -> Result<(RunDir, RunSummary), StoreError> {
     let latest = state.find_run(run)?;
     let unknown = StoreError::UnknownItem { item: item.to_owned(), run: latest.id().to_string() };
     let candidates = match run {
@@ -60,7 +82,7 @@ fn run_with(state: &StateDir, run: Option<&str>, item: &str) -> Result<(RunDir, 
     };
     let only = candidates.len() == 1;
     for run in candidates {
-        match summary::load(&run) {
+        match summary::load(&run, now) {
             Ok(summary) if summary.find(item).is_some() => return Ok((run, summary)),
             // A run that cannot be read hides the item in it, but not in older ones.
             Err(e) if only => return Err(e),
@@ -81,7 +103,10 @@ fn show_run(
         return writeln!(out).map_err(StoreError::Output);
     }
     let write = |out: &mut dyn Write| {
-        writeln!(out, "{}", headline(summary, &options.time_zone))?;
+        writeln!(out, "{}", headline(summary, options))?;
+        if !summary.argv.is_empty() {
+            writeln!(out, "command line: {}", one_line(&summary.command_line(), COMMAND_CHARS))?;
+        }
         if let (Some(why), RunState::Running) = (&summary.stopping, summary.state) {
             writeln!(out, "stopping: {}", one_line(why, 200))?;
         }
@@ -91,21 +116,34 @@ fn show_run(
             pool::write_keys(out, board, &options.time_zone, &[])?;
             writeln!(out)?;
         }
-        write_summary(out, summary, run.path(), options.color, &options.time_zone)
+        let page = Page {
+            run_dir: run.path(),
+            color: options.color,
+            zone: &options.time_zone,
+            now: options.now,
+            width: options.width,
+            rows: if options.all { Rows::All } else { Rows::Telling },
+            names_run: options.run.is_some(),
+        };
+        write_summary(out, summary, &page)
     };
     write(out).map_err(StoreError::Output)
 }
 
 /// "run 2026-…: finished with exit code 1, lld, started 2026-11-21 05:14:49".
-fn headline(summary: &RunSummary, zone: &TimeZone) -> String {
+fn headline(summary: &RunSummary, options: &ShowOptions) -> String {
     let state = match (summary.state, summary.exit) {
-        (RunState::Running, _) => format!("running (process {})", summary.pid),
+        (RunState::Running, _) => {
+            let so_far = span(Duration::from_millis(summary.totals.wall_ms));
+            format!("running for {so_far} (process {})", summary.pid)
+        }
         (RunState::Finished, Some(exit)) => format!("finished with exit code {exit}"),
         (state, _) => state.word().to_owned(),
     };
     let mock = if summary.mock { " with the mock provider" } else { "" };
-    let started = clock(summary.started, zone, "%Y-%m-%d %H:%M:%S");
-    format!("run {}: {state}, {}{mock}, started {started}", summary.run, summary.workflow)
+    let name = summary.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
+    let started = clock(summary.started, &options.time_zone, "%Y-%m-%d %H:%M:%S");
+    format!("run {}{name}: {state}, {}{mock}, started {started}", summary.run, summary.workflow)
 }
 
 fn clock(at: Timestamp, zone: &TimeZone, format: &str) -> String {
@@ -118,7 +156,7 @@ mod tests {
 
     use super::*;
     use crate::store::history::History;
-    use crate::store::testing::{id, sample_run, state, write_run};
+    use crate::store::testing::{at, id, sample_run, state, write_run};
 
     const OLD: &str = "2026-11-21T05-14-49Z-0001";
     const NEW: &str = "2026-11-21T05-14-50Z-0002";
@@ -133,8 +171,11 @@ mod tests {
         let options = ShowOptions {
             run: run.map(Into::into),
             item: item.map(Into::into),
+            all: false,
             json,
             color: false,
+            width: None,
+            now: at(25_700),
             time_zone: TimeZone::UTC,
         };
         let mut out = Vec::new();
@@ -155,11 +196,12 @@ mod tests {
         let (_dir, state, _lock) = two();
         insta::assert_snapshot!(shown(&state, Some("0001"), None, false).unwrap(), @r"
         run 2026-11-21T05-14-49Z-0001: finished with exit code 1, lld, started 2026-11-21 05:14:49
+        command line: wf-supervisor run
 
-        item   outcome            wall  calls  tokens  retries  log
-        LLD-1  approved           2.5s      2   2,400        1  LLD-1.log
-        LLD-2  failed             2.5s      2   2,400        1  LLD-2.log  exit code 1
-        LLD-3  approved           2.5s      2   2,400        1  LLD-3.log
+        item   outcome      wall  calls  tokens  retries
+        LLD-1  approved     2.5s      2   2,400        1
+        LLD-2  failed       2.5s      2   2,400        1  exit code 1
+        LLD-3  approved     2.5s      2   2,400        1
 
         key       group  calls  tokens in  tokens out  refused  limited  of quota
         gemini-a  -          6      6,000       1,200        3        ?         -
@@ -167,21 +209,23 @@ mod tests {
         3 items: 2 approved, 1 failed, in 3.0s with 3 workers
         6 calls (3 repeated), 6,000 tokens in, 1,200 out
         time saved against sequential: 1.2s; waiting for quota: 800ms; coordination overhead: 0.02 %
+        run the same command again to try again: 1 failed
+        to see more: wf-supervisor logs LLD-2 --run 2026-11-21T05-14-49Z-0001
         journal and logs in /project/.wf/runs/2026-11-21T05-14-49Z-0001
         ");
         insta::assert_snapshot!(shown(&state, None, None, false).unwrap(), @r"
-        run 2026-11-21T05-14-50Z-0002: running (process 4242), lld, started 2026-11-21 05:14:49
+        run 2026-11-21T05-14-50Z-0002: running for 25s (process 4242), lld, started 2026-11-21 05:14:49
+        command line: wf-supervisor run
 
-        item   outcome            wall  calls  tokens  retries  log
-        LLD-1  approved           2.5s      2   2,400        1  LLD-1.log
-        LLD-2  queued                -      -       -        -  -
+        item   outcome      wall  calls  tokens  retries
+        LLD-1  approved     2.5s      2   2,400        1
+        LLD-2  queued          -      -       -        -
 
         key       group  calls  tokens in  tokens out  refused  limited  of quota
         gemini-a  -          2      2,000         400        1        ?         -
 
-        2 items: 1 approved, 1 queued, in 700ms with 3 workers
+        2 items: 1 approved, 1 queued, in 25.7s with 3 workers
         2 calls (1 repeated), 2,000 tokens in, 400 out
-        time saved against sequential: 1.8s; waiting for quota: 0ms; coordination overhead: 0.00 %
         journal and logs in /project/.wf/runs/2026-11-21T05-14-50Z-0002
         ");
     }
@@ -190,7 +234,7 @@ mod tests {
     fn json_of_a_run_is_its_summary() {
         let (_dir, state, _lock) = two();
         let run = state.find_run(Some("0001")).unwrap();
-        summary::load(&run).unwrap().write(&run).unwrap();
+        summary::load(&run, at(0)).unwrap().write(&run).unwrap();
         let written = fs::read_to_string(run.summary()).unwrap();
         assert_eq!(shown(&state, Some("0001"), None, true).unwrap(), written);
         let json: serde_json::Value = serde_json::from_str(&written).unwrap();
@@ -231,7 +275,7 @@ mod tests {
             "\n",
         );
         fs::write(run.item_audit(&id("1")), audit).unwrap();
-        let lineage = state.lineage(&summary::load(&run).unwrap().work(), &id("1"));
+        let lineage = state.lineage(&summary::load(&run, at(0)).unwrap().work(), &id("1"));
         fs::create_dir_all(&lineage).unwrap();
         // The latest run has an item 1 of its own; 3 is only in the older one.
         insta::assert_snapshot!(shown(&state, Some("0001"), Some("LLD-1"), false).unwrap(), @r"

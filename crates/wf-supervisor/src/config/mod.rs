@@ -38,7 +38,7 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 /// How long tests may run: less than the time without output after which a worker counts as hung.
 const TEST_TIMEOUT: Duration = Duration::from_secs(4 * 60);
 /// Choices of one invocation: they have options and variables, but do not stand in `wf.toml`.
-const CHOICES: [&str; 5] = ["lines", "redo", "dry_run", "mock", "mock_profile"];
+const CHOICES: [&str; 6] = ["lines", "redo", "dry_run", "mock", "mock_profile", "name"];
 
 /// Everything that does not depend on a run: pool and workflows.
 #[derive(Clone, Debug)]
@@ -231,6 +231,8 @@ impl Configuration {
         let lines = layers.choice("lines", on(args.lines), value::switch, show)?.unwrap_or(false);
         let dry_run = layers.choice("dry_run", on(args.dry_run), value::switch, show)?.unwrap_or(false);
 
+        let name = layers.choice("name", args.name.clone(), value::run_name, Clone::clone)?;
+
         let known: Vec<&str> = schema::run_keys().iter().copied().chain(CHOICES).collect();
         let (origins, more) = layers.finish(&known);
         warnings.extend(more);
@@ -259,6 +261,7 @@ impl Configuration {
             pass_env,
             mock: mock.then(|| profile.unwrap_or_else(|| "steady".to_owned())),
             max_log_bytes,
+            name,
             origins,
             warnings,
         })

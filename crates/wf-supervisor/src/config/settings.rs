@@ -188,6 +188,8 @@ pub struct Settings {
     pub with_key: Vec<String>,
     /// Variables that stay in the workers' environment.
     pub pass_env: Vec<String>,
+    /// What the user calls the run.
+    pub name: Option<String>,
     /// The mock's profile, if the mock answers.
     pub mock: Option<String>,
     /// Bound of one item's log.

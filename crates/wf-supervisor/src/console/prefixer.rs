@@ -8,8 +8,9 @@
 //! * CR LF (also CR CR LF, as pseudo-terminals write it) ends a line as LF does. A carriage return by itself ends a
 //!   line too, unless that line is empty, so a worker's progress bar shows as lines.
 //! * Colours that are still on at the end of a line are switched off there.
-//! * For a terminal, everything that would move the cursor, erase, or speak to the terminal is left out, colours
-//!   alone excepted. Elsewhere it passes.
+//! * Everything that would move the cursor, erase, or speak to the terminal is left out, colours alone excepted: also
+//!   where no terminal is, for what goes into a pipe or a file is looked at on one later (`tee`, `cat`). Colours go the
+//!   same way where none are wanted. The items' logs have it all.
 //! * NUL and bytes that are not UTF-8 pass unchanged.
 
 mod sequence;
@@ -47,7 +48,8 @@ enum AfterReturn {
 #[derive(Debug)]
 pub struct Prefixer {
     prefix: Arc<[u8]>,
-    for_terminal: bool,
+    /// Whether colours pass.
+    colours: bool,
     /// The unfinished line as it will be shown, at most [`MAX_PIECE_BYTES`].
     line: Vec<u8>,
     /// Whether a piece of this line has been shown.
@@ -59,11 +61,11 @@ pub struct Prefixer {
 }
 
 impl Prefixer {
-    /// A stream whose lines begin with `prefix` (its blank included).
-    pub fn new(prefix: Arc<[u8]>, for_terminal: bool) -> Prefixer {
+    /// A stream whose lines begin with `prefix` (its blank included), with its colours or without.
+    pub fn new(prefix: Arc<[u8]>, colours: bool) -> Prefixer {
         Prefixer {
             prefix,
-            for_terminal,
+            colours,
             line: Vec::new(),
             continued: false,
             coloured: false,
@@ -77,7 +79,7 @@ impl Prefixer {
     pub fn push(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) {
         while let Some(&next) = bytes.first() {
             if self.sequence.is_idle() && self.after_return == AfterReturn::No {
-                let plain = self.plain_len(bytes);
+                let plain = plain_len(bytes);
                 self.plain(&bytes[..plain], out);
                 bytes = &bytes[plain..];
                 if let Some(&special) = bytes.first() {
@@ -102,16 +104,6 @@ impl Prefixer {
         }
         self.after_return = AfterReturn::No;
         self.line = Vec::new();
-    }
-
-    /// Bytes at the beginning of `bytes` that need no look at each of them.
-    fn plain_len(&self, bytes: &[u8]) -> usize {
-        let special = if self.for_terminal {
-            bytes.iter().position(|&b| is_special_on_terminal(b))
-        } else {
-            memchr::memchr2(b'\r', sequence::ESCAPE, bytes)
-        };
-        special.unwrap_or(bytes.len())
     }
 
     /// Text and line feeds only.
@@ -153,13 +145,13 @@ impl Prefixer {
             _ if self.sequence.is_idle() => self.fresh(byte, out),
             _ => match self.sequence.feed(byte) {
                 Step::Pending => {}
-                Step::Colour { on } => {
+                Step::Colour { on } if self.colours => {
                     self.keep_sequence(out);
                     self.coloured = on;
                 }
-                Step::Control => self.keep_or_drop_sequence(out),
+                Step::Colour { .. } | Step::Control => self.sequence.clear(),
                 Step::Broken => {
-                    self.keep_or_drop_sequence(out);
+                    self.sequence.clear();
                     self.fresh(byte, out);
                 }
                 Step::Text => {
@@ -173,16 +165,15 @@ impl Prefixer {
     /// A byte outside any sequence that is no line end.
     fn fresh(&mut self, byte: u8, out: &mut Vec<u8>) {
         match byte {
-            sequence::ESCAPE => self.sequence.begin(byte),
-            sequence::C1_LEAD if self.for_terminal => self.sequence.begin(byte),
-            _ if self.for_terminal && is_special_on_terminal(byte) => {}
+            sequence::ESCAPE | sequence::C1_LEAD => self.sequence.begin(byte),
+            _ if is_special(byte) => {}
             _ => self.hold(&[byte], out),
         }
     }
 
     /// Appends to the unfinished line, showing pieces of it when it grows too long.
     fn hold(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) {
-        if self.for_terminal && self.line.last() == Some(&sequence::C1_LEAD) {
+        if self.line.last() == Some(&sequence::C1_LEAD) {
             // Something between the two was left out; together they would be a control.
             let controls = bytes.iter().take_while(|b| matches!(b, 0x80..=0x9f)).count();
             bytes = &bytes[controls..];
@@ -205,25 +196,10 @@ impl Prefixer {
         self.sequence.clear();
     }
 
-    fn keep_or_drop_sequence(&mut self, out: &mut Vec<u8>) {
-        if self.for_terminal {
-            self.sequence.clear();
-        } else {
-            self.keep_sequence(out);
-        }
-    }
-
-    /// The line or the stream ends inside a sequence. Where it passes, a terminal that shows it later would take
-    /// the next line for its end, so it is ended as a colour is.
+    /// The line or the stream ends inside a sequence.
     fn break_sequence(&mut self, out: &mut Vec<u8>) {
-        if self.sequence.is_idle() {
-            return;
-        }
         if self.sequence.is_text() {
             self.keep_sequence(out);
-        } else {
-            self.keep_or_drop_sequence(out);
-            self.coloured |= !self.for_terminal;
         }
         self.sequence.reset();
     }
@@ -255,11 +231,27 @@ impl Prefixer {
 
 /// Control characters that move the cursor, switch the character set or make the terminal answer, and what begins
 /// a longer sequence. Line feed, tab, bell and NUL are harmless.
-fn is_special_on_terminal(byte: u8) -> bool {
+fn is_special(byte: u8) -> bool {
     matches!(
         byte,
         b'\r' | sequence::ESCAPE | sequence::C1_LEAD | 0x05 | 0x08 | 0x0b | 0x0c | 0x0e | 0x0f | 0x18 | 0x1a
     )
+}
+
+/// Bytes at the beginning of `bytes` that need no look at each of them.
+fn plain_len(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    for chunk in bytes.chunks(64) {
+        // Without a branch, so that it is done for many bytes at once: most output has none of these at all.
+        let suspicious = |b: u8| ((b < b' ') & (b != b'\n') & (b != b'\t')) | (b == sequence::C1_LEAD);
+        if chunk.iter().fold(false, |any, b| any | suspicious(*b))
+            && let Some(special) = chunk.iter().position(|b| is_special(*b))
+        {
+            return at + special;
+        }
+        at += chunk.len();
+    }
+    at
 }
 
 /// The length of `bytes` without a UTF-8 character that is cut off at the end; all of them when nothing is left.

@@ -1,13 +1,15 @@
 //! How far a run is: a bar on a terminal, plain lines elsewhere.
 
-use std::fmt::Write as _;
+mod state;
+
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use unicode_width::UnicodeWidthStr as _;
-use wf_core::Outcome;
+
+pub use state::{Busy, NAMED, Noun, ProgressState};
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,86 +42,11 @@ impl ProgressDisplay {
     }
 }
 
-/// Where a run stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ProgressState {
-    /// All items.
-    pub total: u32,
-    /// Items with an outcome, those skipped included.
-    pub complete: u32,
-    /// Of those, items done before this run.
-    pub skipped: u32,
-    /// Of the complete ones, failed or timed out.
-    pub failed: u32,
-    /// Workers that work.
-    pub running: u32,
-    /// Workers that wait for quota.
-    pub paused: u32,
-    /// Since the run began.
-    pub elapsed: Duration,
-}
-
-impl ProgressState {
-    /// The time left if the rest goes as what was done so far; `None` before anything was.
-    pub fn eta(&self) -> Option<Duration> {
-        let done = self.complete.saturating_sub(self.skipped);
-        let left = self.total.saturating_sub(self.complete);
-        (done > 0 && left > 0).then(|| self.elapsed.saturating_mul(left) / done)
-    }
-
-    /// `5/10 workflows complete, 1 failed, 3 running, eta 4m`; zeros are left out.
-    pub fn sentence(&self) -> String {
-        self.words(usize::MAX)
-    }
-
-    /// The first `parts` facts after the count, the most telling ones first.
-    fn words(&self, parts: usize) -> String {
-        let mut text = format!("{}/{} workflows complete", self.complete, self.total);
-        let counts = [(self.failed, "failed"), (self.running, "running"), (self.paused, "paused")];
-        let mut facts: Vec<String> =
-            counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
-        facts.extend(self.eta().map(|eta| format!("eta {}", coarse(eta))));
-        for fact in facts.iter().take(parts) {
-            let _ = write!(text, ", {fact}");
-        }
-        text
-    }
-
-    /// The plain line for an item that ended: `LLD-42 approved in 3m12s (5/10 complete, 1 failed)`.
-    pub fn finished(&self, label: &str, outcome: Outcome, took: Duration) -> String {
-        let mut text =
-            format!("{label} {outcome} in {} ({}/{} complete", exact(took), self.complete, self.total);
-        if self.failed > 0 {
-            let _ = write!(text, ", {} failed", self.failed);
-        }
-        text.push(')');
-        text
-    }
-}
-
-/// `40s`, `4m`, `1h05m`: enough for an estimate.
-fn coarse(d: Duration) -> String {
-    match d.as_secs() {
-        s @ 0..60 => format!("{s}s"),
-        s @ 60..3600 => format!("{}m", s / 60),
-        s => format!("{}h{:02}m", s / 3600, s % 3600 / 60),
-    }
-}
-
-/// `0.4s`, `42s`, `3m12s`, `1h05m`.
-fn exact(d: Duration) -> String {
-    match d.as_secs() {
-        0..10 => format!("{}.{}s", d.as_secs(), d.subsec_millis() / 100),
-        s @ 60..3600 => format!("{}m{:02}s", s / 60, s % 60),
-        _ => coarse(d),
-    }
-}
-
 /// What is to become of the bar.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BarUpdate {
     /// It shows this.
-    Show(ProgressState),
+    Show(Box<ProgressState>),
     /// It goes.
     Remove,
 }
@@ -152,7 +79,7 @@ impl Bar {
     /// What to draw from now on.
     pub fn update(&mut self, update: BarUpdate) {
         self.state = match update {
-            BarUpdate::Show(state) => Some(state),
+            BarUpdate::Show(state) => Some(*state),
             BarUpdate::Remove => None,
         };
         self.changed = true;
@@ -181,8 +108,8 @@ impl Bar {
     /// Draws the bar at the beginning of an empty line, if there is one.
     pub fn draw(&mut self, width: usize, out: &mut Vec<u8>) {
         self.changed = false;
-        let Some(state) = self.state else { return };
-        let line = self.line(&state, width);
+        let Some(state) = &self.state else { return };
+        let line = self.line(state, width);
         self.drawn_columns = line.width();
         out.extend_from_slice(line.as_bytes());
     }
@@ -190,7 +117,7 @@ impl Bar {
     /// The fullest form that leaves the last column free: a full line would wrap.
     fn line(&self, state: &ProgressState, width: usize) -> String {
         let columns = width.saturating_sub(1);
-        let forms = (0..5).rev().map(|parts| self.with_bar(state, &state.words(parts))).chain([
+        let forms = state.forms().map(|words| self.with_bar(state, &words)).chain([
             format!("{}/{} complete, {} failed", state.complete, state.total, state.failed),
             format!("{}/{}", state.complete, state.total),
         ]);
@@ -256,26 +183,17 @@ impl TermLike for Canvas {
 
 #[cfg(test)]
 mod tests {
+    use super::state::tests::state;
     use super::*;
-
-    fn state() -> ProgressState {
-        ProgressState {
-            total: 10,
-            complete: 5,
-            skipped: 0,
-            failed: 1,
-            running: 3,
-            paused: 0,
-            elapsed: Duration::from_secs(270),
-        }
-    }
 
     #[test]
     fn the_bar_at_every_width() {
         let bar = Bar::default();
-        let lines = [80, 65, 57, 48, 37, 24, 23, 5, 4].map(|w| format!("{w:>2} |{}|", bar.line(&state(), w)));
+        let lines =
+            [80, 66, 65, 57, 48, 37, 24, 23, 5, 4].map(|w| format!("{w:>2} |{}|", bar.line(&state(), w)));
         insta::assert_snapshot!(lines.join("\n"), @r"
-        80 |[=====>    ] 5/10 workflows complete, 1 failed, 3 running, eta 4m|
+        80 |[=====>    ] 5/10 workflows complete, 1 failed, 3 running, eta 4m, after 4m30s|
+        66 |[=====>    ] 5/10 workflows complete, 1 failed, 3 running, eta 4m|
         65 |[=====>    ] 5/10 workflows complete, 1 failed, 3 running|
         57 |[=====>    ] 5/10 workflows complete, 1 failed|
         48 |[=====>    ] 5/10 workflows complete, 1 failed|
@@ -295,38 +213,18 @@ mod tests {
             bar.line(&ProgressState { complete, total: 10, elapsed, ..Default::default() }, 80)
         });
         insta::assert_snapshot!(lines.join("\n"), @r"
-        [          ] 0/10 workflows complete
-        [=>        ] 1/10 workflows complete, eta 13m
-        [=========>] 9/10 workflows complete, eta 10s
-        [==========] 10/10 workflows complete
+        [          ] 0/10 workflows complete, after 1m30s
+        [=>        ] 1/10 workflows complete, eta 13m, after 1m30s
+        [=========>] 9/10 workflows complete, eta 10s, after 1m30s
+        [==========] 10/10 workflows complete, after 1m30s
         ");
-    }
-
-    #[test]
-    fn sentences() {
-        let mut now = state();
-        assert_eq!(now.sentence(), "5/10 workflows complete, 1 failed, 3 running, eta 4m");
-        now.paused = 2;
-        now.failed = 0;
-        now.complete = 4;
-        now.skipped = 4;
-        assert_eq!(now.sentence(), "4/10 workflows complete, 3 running, 2 paused");
-        assert_eq!(
-            state().finished("LLD-42", Outcome::Approved, Duration::from_millis(192_345)),
-            "LLD-42 approved in 3m12s (5/10 complete, 1 failed)"
-        );
-        assert_eq!(
-            now.finished("7", Outcome::TimedOut, Duration::from_millis(450)),
-            "7 timed-out in 0.4s (4/10 complete)"
-        );
-        assert_eq!(coarse(Duration::from_secs(3900)), "1h05m");
     }
 
     #[test]
     fn a_narrowed_terminal_is_cleaned_of_all_rows() {
         let mut bar = Bar::default();
         let mut out = Vec::new();
-        bar.update(BarUpdate::Show(state()));
+        bar.update(BarUpdate::Show(Box::new(state())));
         bar.draw(80, &mut out);
         out.clear();
         bar.erase(40, &mut out);

@@ -40,6 +40,8 @@ pub struct Unlogged {
 /// The output of one item that is shown when it ends.
 #[derive(Debug)]
 pub struct Group {
+    /// The item.
+    pub item: u32,
     /// The item's label.
     pub label: Box<str>,
     /// Where its bytes lie in its log.
@@ -117,7 +119,7 @@ impl Queue {
                 self.mergeable.remove(&(item, Stream::Stderr));
             }
             // What happens after a message is not shown before it.
-            Record::Line { .. } | Record::Text(_) => self.mergeable.clear(),
+            Record::Line { .. } | Record::Tail { .. } | Record::Text(_) => self.mergeable.clear(),
             Record::Open { .. } | Record::Group { .. } | Record::Finish => {}
         }
         self.newest_text_bytes += record.text_bytes();
@@ -144,10 +146,11 @@ impl Queue {
         if self.closed {
             return;
         }
-        let group = self
-            .collecting
-            .entry(item)
-            .or_insert_with(|| Group { label: label.into(), segments: Segments::default() });
+        let group = self.collecting.entry(item).or_insert_with(|| Group {
+            item,
+            label: label.into(),
+            segments: Segments::default(),
+        });
         if let Err(error) = group.segments.push(segment, &mut self.spill) {
             self.spill_error.get_or_insert(error);
         }

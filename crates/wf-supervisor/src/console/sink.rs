@@ -99,6 +99,11 @@ impl Outputs {
         }
     }
 
+    /// Whether what goes to `stream` stands with what goes to standard error.
+    pub fn is_beside_stderr(&self, stream: Stream) -> bool {
+        self.same || stream == Stream::Stderr
+    }
+
     /// Where whole lines for `stream` are to be appended.
     pub fn lines(&mut self, stream: Stream) -> io::Result<&mut Vec<u8>> {
         if stream != self.current && !self.same {
@@ -115,7 +120,7 @@ impl Outputs {
 
     /// Writes all that is collected, and the bar below it.
     pub fn flush(&mut self) -> io::Result<()> {
-        let beside_bar = self.same || self.current == Stream::Stderr;
+        let beside_bar = self.is_beside_stderr(self.current);
         if beside_bar && (!self.buffer.is_empty() || self.bar.has_changed()) {
             let columns = Self::columns(&self.stderr);
             let mut erased = Vec::new();

@@ -156,6 +156,12 @@ impl Console {
         self.shared.with(|queue| queue.push(Record::Line { label: label.into(), text }));
     }
 
+    /// The end of what the item wrote, from byte `from` of its log to `to`, quoted under the line about it; not where it
+    /// stands just above that.
+    pub fn tail(&self, item: ItemIndex, label: &str, from: u64, to: u64) {
+        self.shared.with(|queue| queue.push(Record::Tail { item: item.0, label: label.into(), from, to }));
+    }
+
     /// Whole lines for stderr as they are, such as the summary.
     pub fn text(&self, text: &str) {
         let text = self.redactor.redact(text);
@@ -187,27 +193,28 @@ impl Console {
         }
     }
 
-    /// Where the run stands, after every change. Costs nothing where no bar is drawn.
-    pub fn progress(&self, state: &ProgressState) {
+    /// Where the run stands, after every change. It is asked only where a bar is drawn.
+    pub fn progress(&self, state: impl FnOnce() -> ProgressState) {
         if self.display == ProgressDisplay::Bar {
-            self.shared.with(|queue| queue.update_bar(BarUpdate::Show(*state)));
+            let update = BarUpdate::Show(Box::new(state()));
+            self.shared.with(|queue| queue.update_bar(update));
         }
     }
 
     /// Where the run stands, every [`Self::progress_interval`].
-    pub fn progress_tick(&self, state: &ProgressState) {
+    pub fn progress_tick(&self, state: ProgressState) {
         match self.display {
-            ProgressDisplay::Bar => self.progress(state),
+            ProgressDisplay::Bar => self.progress(|| state),
             ProgressDisplay::Lines => self.coordinator(&state.sentence()),
             ProgressDisplay::None => {}
         }
     }
 
-    /// An item ended: the bar moves on, or a line says so.
-    pub fn finished(&self, label: &str, outcome: Outcome, took: Duration, state: &ProgressState) {
+    /// An item ended after so many tries: the bar moves on, or a line says so.
+    pub fn finished(&self, label: &str, outcome: Outcome, took: Duration, tries: u32, state: ProgressState) {
         match self.display {
-            ProgressDisplay::Bar => self.progress(state),
-            ProgressDisplay::Lines => self.coordinator(&state.finished(label, outcome, took)),
+            ProgressDisplay::Bar => self.progress(|| state),
+            ProgressDisplay::Lines => self.coordinator(&state.finished(label, outcome, took, tries)),
             ProgressDisplay::None => {}
         }
     }

@@ -17,6 +17,9 @@ use super::queue::{Record, Segment};
 use super::sink::Outputs;
 use super::style::{self, COORDINATOR};
 use super::terminal::Shared;
+use crate::store::name::{how_to_read, short};
+use crate::store::run_dir::log_name;
+use crate::store::tail;
 
 /// Bytes read back from a log at a time.
 const READ_BYTES: usize = 64 * 1024;
@@ -30,7 +33,10 @@ const MAX_OPEN_LOGS: usize = 16;
 
 /// One item whose output is being shown.
 struct View {
+    /// Names its log.
     label: Box<str>,
+    /// What its lines begin with.
+    name: Box<str>,
     stdout: Option<Prefixer>,
     stderr: Option<Prefixer>,
     /// Its log could not be read, and that was said.
@@ -38,8 +44,9 @@ struct View {
 }
 
 impl View {
-    fn new(label: Box<str>) -> View {
-        View { label, stdout: None, stderr: None, unreadable: false }
+    fn new(item: u32, label: Box<str>) -> View {
+        let name = short(item.saturating_add(1), &label).into();
+        View { label, name, stdout: None, stderr: None, unreadable: false }
     }
 }
 
@@ -61,6 +68,26 @@ pub struct Writer {
     /// Open logs, the latest used last.
     logs: Vec<(Box<str>, File)>,
     read_buffer: Vec<u8>,
+    last: Last,
+}
+
+/// Whose lines stand last on standard error, the coordinator's left out, and how many of them in a row.
+#[derive(Debug, Default)]
+struct Last {
+    name: Box<str>,
+    lines: usize,
+}
+
+impl Last {
+    fn note(&mut self, name: &str, shown: &[u8]) {
+        if *self.name != *name {
+            *self = Last { name: name.into(), lines: 0 };
+        }
+        // More are not needed, and this is the way of all output.
+        if self.lines < tail::LINES {
+            self.lines += shown.iter().filter(|byte| **byte == b'\n').count();
+        }
+    }
 }
 
 impl Writer {
@@ -74,6 +101,7 @@ impl Writer {
             views: HashMap::new(),
             logs: Vec::new(),
             read_buffer: vec![0; READ_BYTES],
+            last: Last::default(),
         }
     }
 
@@ -120,7 +148,7 @@ impl Writer {
     fn show(&mut self, record: Record) {
         match record {
             Record::Open { item, label } => {
-                self.views.insert(item, View::new(label));
+                self.views.insert(item, View::new(item, label));
             }
             Record::Segment { item, segment } => {
                 if let Some(mut view) = self.views.remove(&item) {
@@ -143,7 +171,13 @@ impl Writer {
                 }
             }
             Record::Group { id } => self.group(id),
-            Record::Line { label, text } => self.line(&label, &text),
+            Record::Line { label, text } => {
+                self.line(&label, &text);
+                if *label != *COORDINATOR && label != self.last.name {
+                    self.last = Last { name: label, lines: 0 };
+                }
+            }
+            Record::Tail { item, label, from, to } => self.tail(item, &label, from, to),
             Record::Text(text) => {
                 let lines =
                     self.outputs.lines(Stream::Stderr).map(|out| out.extend_from_slice(text.as_bytes()));
@@ -163,7 +197,7 @@ impl Writer {
     /// An item's collected output, from its log.
     fn group(&mut self, id: u64) {
         let Some(mut group) = self.shared.lock().take_group(id) else { return };
-        let mut view = View::new(group.label);
+        let mut view = View::new(group.item, group.label);
         loop {
             // Bound first: the lock must not be held while something is shown.
             let taken = self.shared.lock().take_segments(&mut group.segments);
@@ -211,11 +245,17 @@ impl Writer {
             Stream::Stdout => (&mut view.stdout, self.colours[0]),
             Stream::Stderr => (&mut view.stderr, self.colours[1]),
         };
-        let prefixer = prefixer.get_or_insert_with(|| {
-            Prefixer::new(style::prefix(&view.label, colours), self.outputs.is_terminal(stream))
-        });
+        let prefixer =
+            prefixer.get_or_insert_with(|| Prefixer::new(style::prefix(&view.name, colours), colours));
+        let is_beside = self.outputs.is_beside_stderr(stream);
         for piece in bytes.chunks(PREFIX_BYTES) {
-            let pushed = self.outputs.lines(stream).map(|out| prefixer.push(piece, out));
+            let pushed = self.outputs.lines(stream).map(|out| {
+                let before = out.len();
+                prefixer.push(piece, out);
+                if is_beside && out.len() > before {
+                    self.last.note(&view.name, &out[before..]);
+                }
+            });
             let flushed = pushed.and_then(|()| self.outputs.flush_if_full());
             if let Err(error) = flushed {
                 self.broken(&error);
@@ -232,7 +272,14 @@ impl Writer {
     fn end_lines(&mut self, view: &mut View) {
         for (stream, prefixer) in [(Stream::Stdout, &mut view.stdout), (Stream::Stderr, &mut view.stderr)] {
             if let Some(mut prefixer) = prefixer.take() {
-                let closed = self.outputs.lines(stream).map(|out| prefixer.close(out));
+                let is_beside = self.outputs.is_beside_stderr(stream);
+                let closed = self.outputs.lines(stream).map(|out| {
+                    let before = out.len();
+                    prefixer.close(out);
+                    if is_beside && out.len() > before {
+                        self.last.note(&view.name, &out[before..]);
+                    }
+                });
                 self.check(closed);
             }
         }
@@ -240,12 +287,39 @@ impl Writer {
 
     /// A line of our own. Its text may quote anything, so it never steers a terminal.
     fn line(&mut self, label: &str, text: &str) {
-        let mut prefixer = Prefixer::new(style::prefix(label, self.colours[1]), true);
+        let mut prefixer = Prefixer::new(style::prefix(label, self.colours[1]), self.colours[1]);
         let written = self.outputs.lines(Stream::Stderr).map(|out| {
             prefixer.push(text.as_bytes(), out);
             prefixer.close(out);
         });
         self.check(written);
+    }
+
+    /// Quotes the end of an item's output, as it stands in its log: secrets are replaced there.
+    fn tail(&mut self, item: u32, label: &str, from: u64, to: u64) {
+        let tail = match tail::last_lines(&self.run_dir.join(log_name(label)), from..to, tail::LINES) {
+            Ok(tail) => tail,
+            Err(error) => return log::debug!("{label}.log: {error}"),
+        };
+        let name = short(item.saturating_add(1), label);
+        if tail.lines.is_empty() || (*self.last.name == *name && self.last.lines >= tail.lines.len()) {
+            return;
+        }
+        if tail.is_cut {
+            let how = how_to_read(item.saturating_add(1), label);
+            self.line(&name, &format!("the end of its output (all of it: {how}):"));
+        }
+        let mut prefix = style::prefix(&name, self.colours[1]).to_vec();
+        prefix.extend_from_slice(b"| ");
+        let prefix: Arc<[u8]> = prefix.into();
+        for line in &tail.lines {
+            let mut prefixer = Prefixer::new(Arc::clone(&prefix), self.colours[1]);
+            let written = self.outputs.lines(Stream::Stderr).map(|out| {
+                prefixer.push(line, out);
+                prefixer.close(out);
+            });
+            self.check(written);
+        }
     }
 
     fn note(&mut self, text: &str) {
@@ -260,7 +334,7 @@ impl Writer {
 
     /// One of our streams failed, by a full disk perhaps. It stays closed; the other one may still be read.
     fn broken(&mut self, error: &io::Error) {
-        let mut prefixer = Prefixer::new(style::prefix(COORDINATOR, self.colours[1]), true);
+        let mut prefixer = Prefixer::new(style::prefix(COORDINATOR, self.colours[1]), self.colours[1]);
         let text = format!("output could not be written ({error}); it goes on in the logs");
         if let Ok(out) = self.outputs.lines(Stream::Stderr) {
             prefixer.push(text.as_bytes(), out);

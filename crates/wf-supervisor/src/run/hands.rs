@@ -3,18 +3,22 @@
 mod closing;
 mod pool;
 mod recording;
+mod watching;
 
 use std::collections::HashMap;
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsFd as _;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use wf_core::credentials::KeyIndex;
-use wf_core::{AttemptEnd, AttemptId, Counts, Effect, Event, Record, Reply, Saying, Slot, Supervisor};
+use wf_core::{
+    AttemptEnd, AttemptId, Counts, Effect, Event, ItemIndex, Record, Reply, Saying, Slot, Supervisor,
+};
 use wf_protocol::{Secret, ToWorker};
 use wf_warden::{Order, own};
 
+use self::watching::Watch;
 use super::capture::{Capture, CaptureEvent, CaptureHandle, output_pipe};
 use super::clock::Clock;
 use super::ipc::Ipc;
@@ -26,7 +30,6 @@ use super::slots::Slots;
 use super::telling::Teller;
 use super::translate;
 use super::words::{Line, Speaker};
-use crate::console::progress::ProgressState;
 use crate::console::redact::Redactor;
 use crate::console::terminal::Console;
 use crate::exit;
@@ -85,6 +88,10 @@ pub struct Hands {
     counts: Counts,
     /// What was told of the pool.
     teller: Teller,
+    /// What the attempts that ended in this turn wrote: their parts of the items' logs.
+    parts_written: HashMap<ItemIndex, Range<u64>>,
+    /// Who runs since when, and is silent since when.
+    watch: Watch,
     /// Returned leases that are not on record yet. Nothing waits for that, so they go in one write with what comes at once.
     held: Vec<Record>,
     /// The journal could not be written: nothing more is recorded, and the run ends.
@@ -123,6 +130,8 @@ impl Hands {
             open: HashMap::new(),
             counts: Counts::default(),
             teller: Teller::default(),
+            parts_written: HashMap::new(),
+            watch: Watch::default(),
             held: Vec::new(),
             broken: false,
         }
@@ -130,8 +139,10 @@ impl Hands {
 
     /// What the shell must know of an event before the core handles it.
     pub fn note(&mut self, event: &Event) {
-        if let Event::Spawned { attempt, pid } = event {
-            self.parts.ipc.set_pid(*attempt, *pid);
+        match event {
+            Event::Spawned { attempt, pid } => self.parts.ipc.set_pid(*attempt, *pid),
+            Event::Output { attempt } => self.watch.heard(*attempt, self.parts.clock.now()),
+            _ => {}
         }
     }
 
@@ -177,7 +188,7 @@ impl Hands {
             self.carry_out_one(effect, &mut done);
         }
         if any_record {
-            self.parts.console.progress(&self.state(supervisor));
+            self.parts.console.progress(|| self.state(supervisor));
         }
         done
     }
@@ -253,16 +264,15 @@ impl Hands {
             let dir = self.parts.launcher.run_dir().display();
             broken(format!("cannot open the log of {label} in {dir}: {error}"))
         })?;
-        // Only the job log asks for these.
-        let (command, log_before) = match &self.parts.joblog {
-            Some(_) => (
-                self.parts.redactor.redact(&Launcher::shown(&spawn)).into_owned(),
-                self.parts.launcher.log_bytes(attempt.item),
-            ),
-            None => (String::new(), 0),
+        // Only the job log asks for it.
+        let command = match &self.parts.joblog {
+            Some(_) => self.parts.redactor.redact(&Launcher::shown(&spawn)).into_owned(),
+            None => String::new(),
         };
+        let log_before = if attempt.number > 1 { self.parts.launcher.log_bytes(attempt.item) } else { 0 };
         let open = Open { capture: Some(capture), started: Timestamp::now(), command, log_before, end: None };
         self.open.insert(attempt, open);
+        self.watch.began(attempt, self.parts.clock.now());
         self.parts.slots.start(slot, attempt, &spawn, stdout_writer.as_fd(), stderr_writer.as_fd()).map_err(
             |error| failed(error.kind() == io::ErrorKind::WouldBlock, format!("cannot start it: {error}")),
         )
@@ -280,6 +290,7 @@ impl Hands {
 
     fn close(&mut self, attempt: AttemptId, done: &mut Done) {
         self.parts.ipc.revoke(attempt);
+        self.watch.ended(attempt, self.parts.clock.now());
         let Some(open) = self.open.remove(&attempt) else { return };
         if let (Some(joblog), Some(end)) = (&mut self.parts.joblog, &open.end) {
             let started = open.started;
@@ -303,9 +314,14 @@ impl Hands {
             match line {
                 Line::Coordinator(text) => self.parts.console.coordinator(&text),
                 Line::Item(item, text) => {
-                    self.parts.console.item_line(&self.parts.launcher.label(item), &text);
+                    self.parts.console.item_line(&self.parts.launcher.shown_name(item), &text);
                 }
             }
+        }
+        if let Saying::ItemTrouble { item, outcome, .. } = saying
+            && outcome.is_failure()
+        {
+            self.quote_end(*item);
         }
     }
 
@@ -328,30 +344,6 @@ impl Hands {
         })?;
         self.parts.console.coordinator(&format!("ERROR: {trouble}"));
         Some(exit::BROKEN)
-    }
-
-    /// How often to look although nothing happens: only where progress is drawn.
-    pub fn progress_interval(&self) -> Option<Duration> {
-        self.parts.console.progress_interval()
-    }
-
-    /// Shows where the run stands.
-    pub fn look(&self, supervisor: &Supervisor) {
-        self.parts.console.progress_tick(&self.state(supervisor));
-    }
-
-    fn state(&self, supervisor: &Supervisor) -> ProgressState {
-        let counts = self.counts;
-        let paused = supervisor.paused();
-        ProgressState {
-            total: self.parts.launcher.count(),
-            complete: counts.total() - counts.not_started,
-            skipped: counts.skipped,
-            failed: counts.failures(),
-            running: (supervisor.workers() - paused) as u32,
-            paused: paused as u32,
-            elapsed: self.parts.clock.now().since_start(),
-        }
     }
 }
 

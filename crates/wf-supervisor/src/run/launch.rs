@@ -23,6 +23,7 @@ use crate::plan::Plan;
 use crate::store::StoreError;
 use crate::store::atomic::write_atomic;
 use crate::store::layout::StateDir;
+use crate::store::name::short;
 use crate::store::run_dir::RunDir;
 use crate::store::work::{Realm, Work as WorkId};
 
@@ -148,6 +149,11 @@ impl Launcher {
     /// The name people see.
     pub fn label(&self, item: ItemIndex) -> Arc<str> {
         self.item(item).id.label(self.prefix).into()
+    }
+
+    /// What its lines begin with: the label, or something short in its place.
+    pub fn shown_name(&self, item: ItemIndex) -> Arc<str> {
+        short(item.0.saturating_add(1), &self.label(item)).into()
     }
 
     /// The item's id.

@@ -18,6 +18,7 @@ use crate::plan::recorded::recorded_work;
 use crate::store::StoreError;
 use crate::store::history::{History, HistoryWriter};
 use crate::store::journal::Journal;
+use crate::store::name::short;
 use crate::store::run_dir::RunDir;
 use crate::store::summary::RunSummary;
 
@@ -50,6 +51,7 @@ pub fn begin_records(
         parallel: workers,
         items: plan.items.len() as u32,
         mock: settings.mock.is_some(),
+        name: settings.name.clone(),
     };
     let failed = move |error: &StoreError| {
         // Nobody listens any more only when the run is over, and then its end finds the error itself.
@@ -125,9 +127,10 @@ pub fn greet(
     if let (Some(line), false) = (plan.done_line(), quiet) {
         console.coordinator(&line);
     }
-    for planned in &plan.items {
+    for (position, planned) in (1..).zip(&plan.items) {
         if planned.decision.action == PlanAction::Keep || planned.decision.beside {
-            console.item_line(&planned.item.id.label(settings.work.prefix()), &planned.decision.words);
+            let label = planned.item.id.label(settings.work.prefix());
+            console.item_line(&short(position, &label), &planned.decision.words);
         }
     }
 }

@@ -16,7 +16,7 @@ pub fn redact(records: &mut [Record], redactor: &Redactor) {
     };
     for record in records {
         match record {
-            Record::RunStarted { argv, .. } => argv.iter_mut().for_each(clean),
+            Record::RunStarted { argv, name, .. } => argv.iter_mut().chain(name).for_each(clean),
             Record::ItemEnded { detail, output, .. } => {
                 clean(detail);
                 if let Some(output) = output {
@@ -69,6 +69,7 @@ mod tests {
                 parallel: 1,
                 items: 1,
                 mock: false,
+                name: Some("hunter2hunter2".into()),
             },
             Record::AttemptEnded {
                 item,
@@ -77,12 +78,13 @@ mod tests {
                 verdict: None,
                 wall_ms: 0,
                 leftovers: Vec::new(),
+                log_bytes: None,
             },
             Record::Pool { message: "refused: hunter2hunter2".into() },
         ];
         redact(&mut records, &redactor);
         let shown = format!("{records:?}");
         assert!(!shown.contains("hunter2"), "{shown}");
-        assert_eq!(shown.matches("[REDACTED:k]").count(), 3);
+        assert_eq!(shown.matches("[REDACTED:k]").count(), 4);
     }
 }

@@ -108,7 +108,9 @@ impl Teller {
         for key in keys {
             let why = if key.detail.is_empty() { String::new() } else { format!(" ({})", key.detail) };
             let until = |quota: &QuotaStatus| {
-                quota.until.map_or_else(String::new, |until| format!(" until {}", speaker.time_of_day(until)))
+                quota
+                    .until
+                    .map_or_else(String::new, |until| format!(" until {}", speaker.moment(until, Time::ZERO)))
             };
             let longest = key.quotas.iter().filter(|quota| quota.until.is_some()).max_by_key(|q| q.until);
             parts.push(match (key.state, longest) {
@@ -246,7 +248,7 @@ impl Teller {
             }
             !is_over
         });
-        self.look_at_days(speaker, keys, &mut lines);
+        self.look_at_days(speaker, keys, now, &mut lines);
         for key in keys {
             match key.state {
                 KeyState::Suspect => {
@@ -292,7 +294,7 @@ impl Teller {
         });
     }
 
-    fn look_at_days(&mut self, speaker: &Speaker, keys: &[KeyStatus], lines: &mut Vec<String>) {
+    fn look_at_days(&mut self, speaker: &Speaker, keys: &[KeyStatus], now: Time, lines: &mut Vec<String>) {
         self.days.retain(|group| {
             let members: Vec<&KeyStatus> = keys.iter().filter(|key| key.group == *group).collect();
             if members.iter().any(|key| key.quotas.iter().any(is_of_the_day)) {
@@ -307,7 +309,7 @@ impl Teller {
         });
         for key in keys.iter().filter(|key| key.state == KeyState::DayExhausted) {
             if self.days.insert(key.group.clone()) {
-                let until = key.until.map_or_else(|| "further notice".to_owned(), |t| speaker.time_of_day(t));
+                let until = key.until.map_or_else(|| "further notice".to_owned(), |t| speaker.moment(t, now));
                 lines.push(format!(
                     "The day's requests of {} are used up. Nothing is sent before {until}. {}.",
                     key.group,
@@ -325,7 +327,7 @@ impl Teller {
             for (provider, episode) in std::mem::take(episodes) {
                 if episode.untold > 0 && episode.said.is_some() {
                     let refusals = refusals(episode.untold);
-                    let since = speaker.time_of_day(episode.since);
+                    let since = speaker.moment(episode.since, episode.since);
                     lines.push(format!("{refusals} by {what} {provider} since {since}."));
                 }
             }

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use jiff::{Timestamp, tz::TimeZone};
 use wf_core::credentials::{Dimension, Notice};
 use wf_core::{Outcome, RECORDS_PER_SECOND, Saying, StopCause, Time, words};
+
+use crate::store::board::on_the_wall;
+use crate::store::moment::moment;
 
 /// A line for people: the coordinator's own, or one that carries an item's prefix.
 #[derive(Debug, PartialEq, Eq)]
@@ -131,7 +134,7 @@ impl Speaker {
                 format!(
                     "The day's requests of {} are used up. Nothing is sent before {} (in {}). {usable} of {} usable.",
                     key(*index),
-                    self.time_of_day(now + *wait),
+                    self.moment(now + *wait, now),
                     rounded(*wait),
                     count(*total, "key"),
                 )
@@ -164,7 +167,7 @@ impl Speaker {
             Notice::AllLimited { until, provider } => format!(
                 "All keys{} rate-limited until {} (in {}). Pausing all workflows...",
                 of_provider(provider.as_deref()),
-                self.time_of_day(*until),
+                self.moment(*until, now),
                 rounded(until.since(now))
             ),
             Notice::Quarantined { key: index, detail } => {
@@ -192,12 +195,11 @@ impl Speaker {
         self.keys.get(usize::from(index.0)).map_or("?", String::as_str)
     }
 
-    /// A point of the run's time on the clock of the wall.
-    pub fn time_of_day(&self, at: Time) -> String {
-        let since = SignedDuration::try_from(at.since_start()).unwrap_or(SignedDuration::MAX);
-        match self.origin.checked_add(since) {
-            Ok(at) => at.to_zoned(self.zone.clone()).strftime("%H:%M:%S").to_string(),
-            Err(_) => "further notice".to_owned(),
+    /// A point of the run's time on the clock of the wall; with its date where that is not today's.
+    pub fn moment(&self, at: Time, now: Time) -> String {
+        match (on_the_wall(self.origin, at), on_the_wall(self.origin, now)) {
+            (Some(at), Some(now)) => moment(at, now, &self.zone),
+            _ => "further notice".to_owned(),
         }
     }
 }
@@ -283,6 +285,11 @@ mod tests {
         assert_eq!(
             notice(Notice::AllLimited { provider: None, until: Time::from_millis(81_000) }),
             "[COORDINATOR] All keys rate-limited until 05:16:10 (in 43s). Pausing all workflows..."
+        );
+        let tomorrow = Time::from_millis(38_000) + Duration::from_secs(87_660);
+        assert_eq!(
+            notice(Notice::AllLimited { provider: None, until: tomorrow }),
+            "[COORDINATOR] All keys rate-limited until tomorrow 05:36 (in 24h21m). Pausing all workflows..."
         );
         assert_eq!(
             notice(Notice::Dead {

@@ -18,10 +18,13 @@ pub mod journal_reader;
 pub mod layout;
 pub mod lines;
 pub mod lock;
+pub mod moment;
+pub mod name;
 pub mod run_dir;
 pub mod socket_dir;
 pub mod summary;
 
+pub mod tail;
 #[cfg(test)]
 pub mod testing;
 pub mod text;

@@ -31,6 +31,7 @@ pub fn started(run: &str, items: u32) -> Record {
         parallel: 3,
         items,
         mock: false,
+        name: None,
     }
 }
 
@@ -62,6 +63,7 @@ pub fn attempt_ended(item: &str, attempt: u32, code: u8) -> Record {
         verdict: None,
         wall_ms: 2500,
         leftovers: Vec::new(),
+        log_bytes: None,
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use jiff::Timestamp;
+
 use super::StoreError;
 use super::audit::consolidate;
 use super::layout::{StateDir, remove_leftovers};
@@ -36,7 +38,7 @@ pub fn put_in_order(state: &StateDir, redact: &mut dyn FnMut(&mut Vec<u8>)) -> R
 
 /// Writes `audit.jsonl` and then `summary.json` of a run that is over.
 pub fn complete(run: &RunDir, redact: &mut dyn FnMut(&mut Vec<u8>)) -> Result<(), StoreError> {
-    let summary = summary::load(run)?;
+    let summary = summary::load(run, Timestamp::now())?;
     consolidate(run, redact)?;
     summary.write(run)
 }
@@ -67,7 +69,7 @@ mod tests {
         assert_eq!(upkeep.completed, [killed]);
         assert_eq!(upkeep.removed, [run.path().join(".wf-tmp-x")]);
         assert!(run.audit().exists());
-        assert_eq!(summary::load(&run).unwrap().state, RunState::Killed);
+        assert_eq!(summary::load(&run, Timestamp::now()).unwrap().state, RunState::Killed);
         assert!(!live.summary().exists() && live.path().join(".wf-tmp-y").exists());
         assert_eq!(put_in_order(&state, &mut |_| {}).unwrap(), Upkeep::default());
     }

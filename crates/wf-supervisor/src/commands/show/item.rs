@@ -14,8 +14,10 @@ use crate::store::StoreError;
 use crate::store::journal_reader::{Entry, JournalReader};
 use crate::store::layout::StateDir;
 use crate::store::lines::{Line, LineReader};
+use crate::store::name::how_to_read;
 use crate::store::run_dir::RunDir;
 use crate::store::summary::{ItemSummary, RunSummary};
+use crate::store::tail;
 use crate::store::text::{counted, duration_ms, grouped, one_line, plan_word};
 
 /// How much of a text from outside a line of the story has room for, in characters.
@@ -36,7 +38,7 @@ pub(super) fn show_item(
     if options.json {
         return write_json(run, summary, item, &files, out);
     }
-    write_head(summary, item, &files, out).map_err(StoreError::Output)?;
+    write_head(summary, item, &files, options, out).map_err(StoreError::Output)?;
     let mut audit = AuditReader::open(&run.item_audit(&item.id))?;
     let mut next_audit = audit.next()?;
     let mut tell = |at: Timestamp, text: &str| {
@@ -54,7 +56,35 @@ pub(super) fn show_item(
         tell(line.ts, &line.words())?;
         next_audit = audit.next()?;
     }
+    if item.outcome.is_some_and(|outcome| !outcome.is_done()) {
+        write_end_of_output(run, summary, item, out)?;
+    }
     Ok(())
+}
+
+/// The last lines of what the item wrote, which is where the reason stands.
+fn write_end_of_output(
+    run: &RunDir,
+    summary: &RunSummary,
+    item: &ItemSummary,
+    out: &mut dyn Write,
+) -> Result<(), StoreError> {
+    let label = summary.label(item);
+    let path = run.log(&label);
+    let tail = tail::last_lines(&path, 0..u64::MAX, tail::LINES).map_err(StoreError::reading(&path))?;
+    if tail.lines.is_empty() {
+        return Ok(());
+    }
+    let how = if tail.is_cut {
+        format!(" (all of it: {} --run {})", how_to_read(summary.position(item), &label), summary.run)
+    } else {
+        String::new()
+    };
+    let write = |out: &mut dyn Write| {
+        writeln!(out, "\nthe end of its output{how}:")?;
+        tail.lines.iter().try_for_each(|line| writeln!(out, "| {}", tail::plain(line)))
+    };
+    write(out).map_err(StoreError::Output)
 }
 
 /// What there is on disk of the item, by name.
@@ -89,6 +119,7 @@ fn write_head(
     summary: &RunSummary,
     item: &ItemSummary,
     files: &[(&'static str, PathBuf)],
+    options: &ShowOptions,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     write!(out, "{} in run {}: {}", summary.label(item), summary.run, item.word())?;
@@ -96,17 +127,32 @@ fn write_head(
     if !detail.is_empty() {
         write!(out, ": {}", one_line(detail, TEXT_CHARS))?;
     }
-    writeln!(
+    if let Some(live) = item.live_words(summary, options.now, &options.time_zone) {
+        write!(out, "\n{live}")?;
+    }
+    write!(
         out,
-        "\n{} in {}, {} of it waiting for quota; {}, {} repeated; {} tokens in, {} out",
+        "\n{} in {}",
         duration_ms(item.wall_ms),
-        counted(item.attempts.into(), "attempt", "attempts"),
-        duration_ms(item.waited_ms),
-        counted(item.calls.into(), "call", "calls"),
-        item.retries,
-        grouped(item.tokens_in),
-        grouped(item.tokens_out)
+        counted(item.attempts.into(), "attempt", "attempts")
     )?;
+    if item.attempts > 1 && item.last_attempt_ms > 0 {
+        write!(out, ", the last took {}", duration_ms(item.last_attempt_ms))?;
+    }
+    if item.waited_ms > 0 {
+        write!(out, ", {} of it waiting for quota", duration_ms(item.waited_ms))?;
+    }
+    if item.calls > 0 {
+        write!(
+            out,
+            "; {}, {} repeated; {} tokens in, {} out",
+            counted(item.calls.into(), "call", "calls"),
+            item.retries,
+            grouped(item.tokens_in),
+            grouped(item.tokens_out)
+        )?;
+    }
+    writeln!(out)?;
     for (name, path) in files {
         writeln!(out, "{name:10} {}", path.display())?;
     }

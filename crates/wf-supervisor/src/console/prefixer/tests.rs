@@ -1,10 +1,10 @@
-//! Lines: tables for both kinds of target, and properties over any bytes in any pieces.
+//! Lines: tables with colours and without, and properties over any bytes in any pieces.
 
 use super::*;
 use proptest::prelude::*;
 
-fn run(for_terminal: bool, pieces: &[&[u8]]) -> Vec<u8> {
-    let mut prefixer = Prefixer::new(b"[X] ".as_slice().into(), for_terminal);
+fn run(colours: bool, pieces: &[&[u8]]) -> Vec<u8> {
+    let mut prefixer = Prefixer::new(b"[X] ".as_slice().into(), colours);
     let mut out = Vec::new();
     for piece in pieces {
         prefixer.push(piece, &mut out);
@@ -13,10 +13,10 @@ fn run(for_terminal: bool, pieces: &[&[u8]]) -> Vec<u8> {
     out
 }
 
-fn shown(for_terminal: bool, input: &str) -> String {
-    let out = run(for_terminal, &[input.as_bytes()]);
+fn shown(colours: bool, input: &str) -> String {
+    let out = run(colours, &[input.as_bytes()]);
     let bytes: Vec<&[u8]> = input.as_bytes().chunks(1).collect();
-    assert_eq!(out, run(for_terminal, &bytes), "byte by byte");
+    assert_eq!(out, run(colours, &bytes), "byte by byte");
     String::from_utf8(out).unwrap()
 }
 
@@ -36,8 +36,8 @@ fn lines_and_returns() {
         ("nul \0 byte\n", "[X] nul \0 byte\n"),
         ("tab\tbell\x07\n", "[X] tab\tbell\x07\n"),
     ] {
-        assert_eq!(shown(false, input), expected, "elsewhere: {input:?}");
-        assert_eq!(shown(true, input), expected, "terminal: {input:?}");
+        assert_eq!(shown(false, input), expected, "without colours: {input:?}");
+        assert_eq!(shown(true, input), expected, "with them: {input:?}");
     }
 }
 
@@ -51,13 +51,23 @@ fn colours_end_with_their_line() {
         ("\x1b[4:3mcurly\r\n", "[X] \x1b[4:3mcurly\x1b[0m\n"),
         ("\x1b[31mred", "[X] \x1b[31mred\x1b[0m\n"),
     ] {
-        assert_eq!(shown(false, input), expected, "elsewhere: {input:?}");
-        assert_eq!(shown(true, input), expected, "terminal: {input:?}");
+        assert_eq!(shown(true, input), expected, "{input:?}");
     }
 }
 
 #[test]
-fn a_terminal_is_not_steered() {
+fn where_no_colours_are_wanted_none_pass() {
+    for (input, expected) in [
+        ("\x1b[31mred\nplain\n", "[X] red\n[X] plain\n"),
+        ("\x1b[1;38;5;0mblack\x1b[0m ground\n", "[X] black ground\n"),
+        ("\x1b[31mcut\x1b[", "[X] cut\n"),
+    ] {
+        assert_eq!(shown(false, input), expected, "{input:?}");
+    }
+}
+
+#[test]
+fn no_terminal_is_steered_wherever_it_is() {
     for (input, expected) in [
         ("up\x1b[A over\x1b[2K\n", "[X] up over\n"),
         ("\x1b[2K\x1b[1G\rbar\n", "[X] bar\n"),
@@ -77,24 +87,14 @@ fn a_terminal_is_not_steered() {
         ("\x1b[\u{e9}\n", "[X] \u{e9}\n"),
     ] {
         assert_eq!(shown(true, input), expected, "{input:?}");
+        if !input.contains("31mc1") {
+            assert_eq!(shown(false, input), expected, "without colours: {input:?}");
+        }
     }
     // What is left when a sequence is taken out must not become one.
     assert_eq!(run(true, &[b"\xc2\x1b[A\x9b31m\n"]), b"[X] \xc231m\n");
     let long = format!("\x1b[{}Hend\n", "1;".repeat(5000));
     assert_eq!(shown(true, &long), "[X] end\n");
-}
-
-#[test]
-fn elsewhere_sequences_pass_and_are_ended() {
-    for (input, expected) in [
-        ("up\x1b[A\n", "[X] up\x1b[A\n"),
-        ("\x1b]0;title\x07text\n", "[X] \x1b]0;title\x07text\n"),
-        ("cut\x1b[3\n1m\n", "[X] cut\x1b[3\x1b[0m\n[X] 1m\n"),
-        ("open\x1b]0;no end\nnext\n", "[X] open\x1b]0;no end\x1b[0m\n[X] next\n"),
-        ("\u{9b}31m\n", "[X] \u{9b}31m\n"),
-    ] {
-        assert_eq!(shown(false, input), expected, "{input:?}");
-    }
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn long_lines_come_in_pieces() {
     assert_eq!(shown(false, &odd), format!("[X] {first}\n[X] ... {rest}\n"));
     let coloured = format!("{}\x1b[31mred", &exact[2..]);
     let expected = format!("[X] {}\n[X] ... \x1b[31mred\x1b[0m\n", &exact[2..]);
-    assert_eq!(shown(false, &coloured), expected, "a sequence is not cut");
+    assert_eq!(shown(true, &coloured), expected, "a sequence is not cut");
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn any_output() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn borders_of_pieces_do_not_matter(
-        input in any_output(), sizes in proptest::collection::vec(1usize..5000, 1..8), for_terminal: bool,
+        input in any_output(), sizes in proptest::collection::vec(1usize..5000, 1..8), colours: bool,
     ) {
         let (mut pieces, mut rest, mut size) = (Vec::new(), input.as_slice(), sizes.iter().cycle());
         while !rest.is_empty() {
@@ -145,20 +145,20 @@ proptest! {
             pieces.push(piece);
             rest = tail;
         }
-        prop_assert!(run(for_terminal, &pieces) == run(for_terminal, &[&input]));
+        prop_assert!(run(colours, &pieces) == run(colours, &[&input]));
     }
 
     #[test]
-    fn every_line_is_prefixed_bounded_and_stays_in_its_place(input in any_output(), for_terminal: bool) {
-        let out = run(for_terminal, &[&input]);
+    fn every_line_is_prefixed_bounded_and_stays_in_its_place(input in any_output(), colours: bool) {
+        let out = run(colours, &[&input]);
         prop_assert!(out.is_empty() || out.ends_with(b"\n"));
         let limit = MAX_PIECE_BYTES + 4 + CONTINUED.len() + COLOURS_OFF.len();
         for line in out.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
             prop_assert!(line.starts_with(b"[X] ") && line.len() <= limit);
             prop_assert!(!line.contains(&b'\r'));
-            if for_terminal && line.len() <= MAX_PIECE_BYTES {
+            if line.len() <= MAX_PIECE_BYTES {
                 // Only colours are left.
-                let mut prefixer = Prefixer::new([].as_slice().into(), true);
+                let mut prefixer = Prefixer::new([].as_slice().into(), colours);
                 let mut again = Vec::new();
                 prefixer.push(line, &mut again);
                 prefixer.close(&mut again);
@@ -168,8 +168,8 @@ proptest! {
     }
 
     #[test]
-    fn elsewhere_no_byte_is_lost(input in proptest::collection::vec(any::<u8>(), 0..3000)) {
-        let input: Vec<u8> = input.into_iter().filter(|b| !matches!(b, b'\r' | 0x1b)).collect();
+    fn no_other_byte_is_lost(input in proptest::collection::vec(any::<u8>(), 0..3000)) {
+        let input: Vec<u8> = input.into_iter().filter(|b| !is_special(*b)).collect();
         let out = run(false, &[&input]);
         let mut lines: Vec<&[u8]> = out.split(|&b| b == b'\n').collect();
         prop_assert!(lines.pop().is_some_and(<[u8]>::is_empty));

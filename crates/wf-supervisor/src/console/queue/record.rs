@@ -49,6 +49,17 @@ pub enum Record {
         /// Without prefix and line end.
         text: Box<str>,
     },
+    /// The end of what an item wrote, to be quoted under a line about it, unless it stands just above.
+    Tail {
+        /// The item.
+        item: u32,
+        /// Its label.
+        label: Box<str>,
+        /// Where in its log that begins.
+        from: u64,
+        /// Where it ends.
+        to: u64,
+    },
     /// Text for standard error as it is.
     Text(Box<str>),
     /// Everything is said.
@@ -63,12 +74,13 @@ const GROUP: u8 = 4;
 const LINE: u8 = 5;
 const TEXT: u8 = 6;
 const FINISH: u8 = 7;
+const TAIL: u8 = 8;
 
 impl Record {
     /// Bytes of text the record holds.
     pub fn text_bytes(&self) -> usize {
         match self {
-            Record::Open { label, .. } => label.len(),
+            Record::Open { label, .. } | Record::Tail { label, .. } => label.len(),
             Record::Line { label, text } => label.len() + text.len(),
             Record::Text(text) => text.len(),
             Record::Segment { .. }
@@ -111,6 +123,13 @@ impl Record {
                 put_text(label, out);
                 put_text(text, out);
             }
+            Record::Tail { item, label, from, to } => {
+                out.push(TAIL);
+                out.extend(item.to_le_bytes());
+                put_text(label, out);
+                out.extend(from.to_le_bytes());
+                out.extend(to.to_le_bytes());
+            }
             Record::Text(text) => {
                 out.push(TEXT);
                 put_text(text, out);
@@ -134,6 +153,12 @@ impl Record {
             CLOSE => Record::Close { item: u32::from_le_bytes(take(bytes)?) },
             GROUP => Record::Group { id: u64::from_le_bytes(take(bytes)?) },
             LINE => Record::Line { label: take_text(bytes)?, text: take_text(bytes)? },
+            TAIL => Record::Tail {
+                item: u32::from_le_bytes(take(bytes)?),
+                label: take_text(bytes)?,
+                from: u64::from_le_bytes(take(bytes)?),
+                to: u64::from_le_bytes(take(bytes)?),
+            },
             TEXT => Record::Text(take_text(bytes)?),
             FINISH => Record::Finish,
             _ => return None,

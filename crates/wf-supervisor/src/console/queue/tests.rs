@@ -171,6 +171,8 @@ fn any_record() -> impl Strategy<Value = Record> {
         any::<u32>().prop_map(|item| Record::Close { item }),
         any::<u64>().prop_map(|id| Record::Group { id }),
         ("\\PC*", "\\PC*").prop_map(|(label, text)| Record::Line { label: label.into(), text: text.into() }),
+        (any::<u32>(), "\\PC*", any::<u64>(), any::<u64>())
+            .prop_map(|(item, label, from, to)| Record::Tail { item, label: label.into(), from, to }),
         "\\PC*".prop_map(|text| Record::Text(text.into())),
         Just(Record::Finish),
     ]

@@ -133,15 +133,15 @@ async fn progress_where_no_bar_can_be_drawn() {
     let state = ProgressState { total: 3, complete: 1, running: 2, elapsed, ..ProgressState::default() };
     let (_, stderr) = in_files(OutputMode::Prefixed, |_, console| {
         assert_eq!(console.progress_interval(), Some(Duration::from_secs(30)));
-        console.progress(&state);
-        console.progress_tick(&state);
-        console.finished("LLD-42", Outcome::Approved, Duration::from_secs(75), &state);
+        console.progress(|| unreachable!("no bar is drawn"));
+        console.progress_tick(state.clone());
+        console.finished("LLD-42", Outcome::Approved, Duration::from_secs(75), 1, state);
         console.end_progress();
         console.text("the summary\n");
     })
     .await;
     insta::assert_snapshot!(stderr, @r"
-    [COORDINATOR] 1/3 workflows complete, 2 running, eta 1m
+    [COORDINATOR] 1/3 workflows complete after 40s, eta 1m; 2 running
     [COORDINATOR] LLD-42 approved in 1m15s (1/3 complete)
     the summary
     ");
@@ -272,7 +272,7 @@ async fn a_terminal_with_a_bar() {
         text.escape_debug().to_string()
     };
     let mut state = ProgressState { total: 4, running: 2, ..ProgressState::default() };
-    console.progress(&state);
+    console.progress(|| state.clone());
     steps.push(seen("2 running"));
     let mut worker = Worker::new(&dir, &console, 0, "LLD-42");
     worker.write(Stream::Stdout, "\x1b[31mred\x1b[2K\n");
@@ -283,8 +283,8 @@ async fn a_terminal_with_a_bar() {
     state.complete = 1;
     state.running = 1;
     state.elapsed = Duration::from_secs(60);
-    console.finished("LLD-42", Outcome::Approved, Duration::from_secs(60), &state);
-    steps.push(seen("eta 3m"));
+    console.finished("LLD-42", Outcome::Approved, Duration::from_secs(60), 1, state);
+    steps.push(seen("after 1m00s"));
     console.end_progress();
     console.text("summary\n");
     console.finish().await;
@@ -293,7 +293,7 @@ async fn a_terminal_with_a_bar() {
     [          ] 0/4 workflows complete, 2 running
     \r\u{1b}[J\u{1b}[95m[LLD-42]\u{1b}[0m \u{1b}[31mred\u{1b}[0m\r\n[          ] 0/4 workflows complete, 2 running
     \r\u{1b}[J\u{1b}[1m[COORDINATOR]\u{1b}[0m a message\r\n[          ] 0/4 workflows complete, 2 running
-    \r\u{1b}[J[==>       ] 1/4 workflows complete, 1 running, eta 3m
+    \r\u{1b}[J[==>       ] 1/4 workflows complete, 1 running, eta 3m, after 1m00s
     \r\u{1b}[Jsummary\r\n
     ");
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use wf_core::Event;
 use wf_core::credentials::PoolSnapshot;
@@ -19,7 +20,7 @@ use crate::run::slots::Slots;
 use crate::store::audit;
 use crate::store::board::PoolBoard;
 use crate::store::run_dir::RunDir;
-use crate::store::summary::write_summary;
+use crate::store::summary::{Page, Rows, write_summary};
 
 impl Hands {
     /// Ends what is left of the run and answers with the exit code, which is another one if the books cannot be closed.
@@ -29,6 +30,7 @@ impl Hands {
         code: u8,
         pool: PoolSnapshot,
         color: bool,
+        quiet: bool,
         signals: &mut Signals,
     ) -> u8 {
         let Parts {
@@ -74,7 +76,17 @@ impl Hands {
         };
         let mut table = Vec::new();
         // Writing to memory cannot fail.
-        let _ = write_summary(&mut table, &summary, run.path(), color, &TimeZone::system());
+        let zone = TimeZone::system();
+        let page = Page {
+            run_dir: run.path(),
+            color,
+            zone: &zone,
+            now: Timestamp::now(),
+            width: terminal_size::terminal_size_of(std::io::stderr()).map(|(width, _)| usize::from(width.0)),
+            rows: if quiet { Rows::Wrong } else { Rows::Telling },
+            names_run: false,
+        };
+        let _ = write_summary(&mut table, &summary, &page);
         console.text(&String::from_utf8_lossy(&table));
         // A terminal that stands still holds the last page up for as long as its user wants; a signal skips it.
         loop {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use wf_core::{AttemptId, Event, ItemId, Outcome, Record, Supervisor};
+use wf_core::{AttemptId, Event, ItemId, ItemIndex, Outcome, Record, Supervisor};
 
 use super::super::redaction::redact;
 use super::{Done, Hands};
@@ -30,7 +30,7 @@ impl Hands {
         let lines = self.tell_pool(&mut records, &[], supervisor);
         self.record(records, supervisor, &mut done);
         self.say_lines(&lines);
-        self.parts.console.progress(&self.state(supervisor));
+        self.parts.console.progress(|| self.state(supervisor));
         done.follow_ups
     }
 
@@ -39,6 +39,7 @@ impl Hands {
             return;
         }
         let at = Timestamp::now();
+        self.measure_logs(&mut records);
         redact(&mut records, &self.parts.redactor);
         if !self.broken {
             if let Err(error) = self.parts.journal.append(&records, at) {
@@ -55,15 +56,16 @@ impl Hands {
         for record in &records {
             self.parts.summary.fold(record, at);
             match record {
-                Record::ItemEnded { item, outcome, wall_ms, .. } => {
+                Record::ItemEnded { item, outcome, attempts, wall_ms, .. } => {
                     self.counts.add(*outcome);
                     // What was done before is said in one line at the start; what never began is in the summary.
                     if !matches!(outcome, Outcome::Skipped | Outcome::NotStarted)
                         && let Some(index) = self.parts.launcher.index(item)
                     {
-                        let label = self.parts.launcher.label(index);
+                        let label = self.parts.launcher.shown_name(index);
                         let took = Duration::from_millis(*wall_ms);
-                        self.parts.console.finished(&label, *outcome, took, &self.state(supervisor));
+                        let state = self.state(supervisor);
+                        self.parts.console.finished(&label, *outcome, took, *attempts, state);
                         self.parts.console.close(index);
                     }
                 }
@@ -76,6 +78,30 @@ impl Hands {
                 }
                 _ => {}
             }
+        }
+    }
+}
+
+impl Hands {
+    /// Notes with each attempt that ended where its part of the log ends.
+    fn measure_logs(&mut self, records: &mut [Record]) {
+        self.parts_written.clear();
+        for record in records {
+            if let Record::AttemptEnded { item, attempt, log_bytes, .. } = record
+                && let Some(item) = self.parts.launcher.index(item)
+            {
+                let end = self.parts.launcher.log_bytes(item);
+                *log_bytes = Some(end);
+                let open = self.open.get(&AttemptId { item, number: *attempt });
+                self.parts_written.insert(item, open.map_or(0, |open| open.log_before)..end);
+            }
+        }
+    }
+
+    /// Quotes what an attempt wrote last, after the line that says how it failed.
+    pub(super) fn quote_end(&self, item: ItemIndex) {
+        if let Some(part) = self.parts_written.get(&item).filter(|part| !part.is_empty()) {
+            self.parts.console.tail(item, &self.parts.launcher.label(item), part.start, part.end);
         }
     }
 }

@@ -80,7 +80,7 @@ impl Stage {
         if !notices.is_empty() || self.teller.concerns(&records) {
             let keys = self.pool.status(self.now);
             let lines = self.teller.turn(&records, &notices, &self.speaker, &keys, self.now);
-            let time = self.speaker.time_of_day(self.now);
+            let time = self.speaker.moment(self.now, self.now);
             self.heard.extend(lines.into_iter().map(|line| format!("{time} {line}")));
         }
     }

@@ -14,6 +14,7 @@ use crate::store::board::PoolBoard;
 
 /// The fields of a run in JSON; `Items` is what differs between writing and reading.
 #[derive(Serialize, Deserialize)]
+#[serde(bound(deserialize = "Text: Deserialize<'de>, Items: Deserialize<'de>"))]
 struct RunJson<Text, Items> {
     run: Text,
     state: RunState,
@@ -25,6 +26,11 @@ struct RunJson<Text, Items> {
     started: Timestamp,
     ended: Option<Timestamp>,
     exit: Option<u8>,
+    /// The command line, as typed but for secrets.
+    #[serde(default)]
+    argv: Vec<Text>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<Text>,
     parallel: u16,
     mock: bool,
     /// How many items the run was to have.
@@ -59,7 +65,15 @@ struct ItemJson<Text, Id, Output> {
     #[serde(skip_serializing_if = "Option::is_none")]
     node: Option<Text>,
     attempts: u32,
+    /// Of one that runs: since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    running_since: Option<Timestamp>,
+    /// Of one that runs, in a run that lives: when it last wrote something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_output: Option<Timestamp>,
     wall_ms: u64,
+    #[serde(default)]
+    last_attempt_ms: u64,
     waited_ms: u64,
     calls: u32,
     retries: u32,
@@ -91,7 +105,10 @@ impl ItemsJson<'_> {
             plan: item.plan,
             node: item.node.as_deref(),
             attempts: item.attempts,
+            running_since: item.running_since,
+            last_output: item.last_output,
             wall_ms: item.wall_ms,
+            last_attempt_ms: item.last_attempt_ms,
             waited_ms: item.waited_ms,
             calls: item.calls,
             retries: item.retries,
@@ -138,6 +155,8 @@ impl<Items> RunJson<String, Items> {
             started: self.started,
             ended: self.ended,
             exit: self.exit,
+            argv: self.argv,
+            name: self.name,
             parallel: self.parallel,
             mock: self.mock,
             planned: self.planned,
@@ -167,6 +186,8 @@ impl Serialize for RunSummary {
             started: self.started,
             ended: self.ended,
             exit: self.exit,
+            argv: self.argv.iter().map(String::as_str).collect(),
+            name: self.name.as_deref(),
             parallel: self.parallel,
             mock: self.mock,
             planned: self.planned,
@@ -199,7 +220,10 @@ impl<'de> Deserialize<'de> for RunSummary {
                 is_running: item.outcome.is_none()
                     && matches!(item.state.as_deref(), Some("running" | "paused")),
                 is_paused: item.state.as_deref() == Some("paused"),
+                running_since: item.running_since,
+                last_output: item.last_output,
                 wall_ms: item.wall_ms,
+                last_attempt_ms: item.last_attempt_ms,
                 waited_ms: item.waited_ms,
                 calls: item.calls,
                 retries: item.retries,

@@ -1,9 +1,12 @@
 //! What a run made of its keys.
 
+use std::io::{self, Write};
+
 use serde::{Deserialize, Serialize};
 
 use super::RunSummary;
 use crate::store::board::PoolBoard;
+use crate::store::text::{duration_ms, grouped};
 
 /// What a run made of a key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,4 +58,38 @@ impl RunSummary {
         }
         self.pool = Some(Box::new(board));
     }
+}
+
+/// Each key's calls, tokens, refusals, and what the run made of its quota.
+pub(super) fn write_key_use(out: &mut dyn Write, summary: &RunSummary) -> io::Result<()> {
+    let header = ["key", "group", "calls", "tokens in", "tokens out", "refused", "limited", "of quota"];
+    let mut lines = vec![header.map(str::to_owned)];
+    for key in &summary.keys {
+        let group = if key.group.is_empty() || key.group == key.name { "-" } else { &key.group };
+        lines.push([
+            key.name.clone(),
+            group.to_owned(),
+            grouped(key.calls),
+            grouped(key.tokens_in),
+            grouped(key.tokens_out),
+            grouped(key.refusals),
+            key.limited_ms.map_or_else(|| "?".to_owned(), duration_ms),
+            key.share.map_or_else(|| "-".to_owned(), |share| format!("{}.{} %", share / 10, share % 10)),
+        ]);
+    }
+    let mut widths = [0; 8];
+    for line in &lines {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    for line in &lines {
+        // Names to the left, figures to the right.
+        let cells = line.iter().zip(widths).enumerate().map(|(column, (cell, width))| match column {
+            0 | 1 => format!("{cell:width$}"),
+            _ => format!("{cell:>width$}"),
+        });
+        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  "))?;
+    }
+    Ok(())
 }

@@ -2,13 +2,14 @@
 
 mod json;
 mod keys;
+mod live;
+mod sums;
 mod table;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{BufReader, Write};
+use std::io::Write;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,8 @@ use super::run_dir::RunDir;
 use super::work::{Realm, Work};
 
 pub use keys::KeySummary;
-pub use table::{open_and_ended, write_summary};
+pub use live::{load, load_head};
+pub use table::{Page, Rows, open_and_ended, write_summary};
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,9 +87,15 @@ pub struct ItemSummary {
     pub is_running: bool,
     /// Whether that one waits for quota; known of a run that lives.
     pub is_paused: bool,
-    /// Sum of its attempts' time.
+    /// Since when that one runs.
+    pub running_since: Option<Timestamp>,
+    /// When that one last wrote something; known of a run that lives.
+    pub last_output: Option<Timestamp>,
+    /// Sum of its attempts' time, that of the one that runs included.
     pub wall_ms: u64,
-    /// Of that, time spent waiting for quota.
+    /// Of that, the time of the last attempt that ended.
+    pub last_attempt_ms: u64,
+    /// Of all of it, time spent waiting for quota.
     pub waited_ms: u64,
     /// API calls.
     pub calls: u32,
@@ -124,6 +132,10 @@ pub struct RunSummary {
     pub ended: Option<Timestamp>,
     /// Its exit code, if it ended by itself.
     pub exit: Option<u8>,
+    /// The command line, as typed but for secrets.
+    pub argv: Vec<String>,
+    /// What its user calls it.
+    pub name: Option<String>,
     /// Workers at once.
     pub parallel: u16,
     /// Whether the mock provider answered.
@@ -155,11 +167,25 @@ impl RunSummary {
     pub fn fold(&mut self, record: &Record, at: Timestamp) {
         self.last = self.last.max(at);
         match record {
-            Record::RunStarted { run, pid, workflow, work, prefix, parallel, items, mock, .. } => {
+            Record::RunStarted {
+                run,
+                pid,
+                workflow,
+                work,
+                prefix,
+                argv,
+                parallel,
+                items,
+                mock,
+                name,
+                ..
+            } => {
                 self.run.clone_from(run);
                 self.workflow.clone_from(workflow);
                 self.work.clone_from(if work.is_empty() { workflow } else { work });
                 self.prefix.clone_from(prefix);
+                self.argv.clone_from(argv);
+                self.name.clone_from(name);
                 (self.pid, self.parallel, self.planned, self.mock) = (*pid, *parallel, *items, *mock);
                 (self.started, self.state) = (at, RunState::Running);
             }
@@ -173,6 +199,7 @@ impl RunSummary {
                 let item = self.item(item);
                 (item.attempts, item.is_running, item.detail) =
                     (*attempt, item.outcome.is_none(), Box::default());
+                item.running_since = item.is_running.then_some(at);
             }
             Record::Progress { item, node, iteration, .. } => {
                 self.item(item).node = Some(format!("{node} (iteration {iteration})").into());
@@ -206,14 +233,16 @@ impl RunSummary {
                 self.totals.worked_ms = self.totals.worked_ms.saturating_add(*wall_ms);
                 let item = self.item(item);
                 item.wall_ms = item.wall_ms.saturating_add(*wall_ms);
-                (item.is_running, item.node) = (false, None);
+                item.last_attempt_ms = *wall_ms;
+                item.stop_running();
             }
             Record::ItemEnded { item, outcome, detail, output, .. } => {
                 self.counts.add(*outcome);
                 let summary = self.item(item);
                 let before = summary.calls_and_tokens();
                 summary.end(record);
-                (summary.outcome, summary.is_running, summary.node) = (Some(*outcome), false, None);
+                summary.outcome = Some(*outcome);
+                summary.stop_running();
                 if !detail.is_empty() || *outcome != Outcome::Skipped {
                     summary.detail = detail.as_str().into();
                 }
@@ -255,6 +284,17 @@ impl RunSummary {
         item.id.label(&self.prefix)
     }
 
+    /// The position of one of its items, from 1.
+    pub fn position(&self, item: &ItemSummary) -> u32 {
+        self.index.get(&item.id).map_or(0, |place| place.saturating_add(1))
+    }
+
+    /// The command line as a person would type it.
+    pub fn command_line(&self) -> String {
+        let words: Vec<std::ffi::OsString> = self.argv.iter().map(std::ffi::OsString::from).collect();
+        crate::items::placeholders::shown(&words)
+    }
+
     /// The item called so by its id or its label.
     pub fn find(&self, name: &str) -> Option<&ItemSummary> {
         let by_id =
@@ -289,19 +329,6 @@ impl RunSummary {
         })
     }
 
-    /// Gives what had no outcome when the run was killed the one it has for the next run.
-    fn end_killed(&mut self) {
-        self.ended = Some(self.last);
-        for item in self.items.iter_mut().filter(|item| item.outcome.is_none()) {
-            let outcome = if item.attempts > 0 { Outcome::Interrupted } else { Outcome::NotStarted };
-            if item.is_running {
-                item.detail = "the run was killed".into();
-            }
-            (item.outcome, item.is_running) = (Some(outcome), false);
-            self.counts.add(outcome);
-        }
-    }
-
     fn item(&mut self, id: &ItemId) -> &mut ItemSummary {
         let place = self.index.get(id).copied().unwrap_or_else(|| {
             let place = u32::try_from(self.items.len()).unwrap_or(u32::MAX);
@@ -311,40 +338,6 @@ impl RunSummary {
         });
         &mut self.items[place as usize]
     }
-}
-
-/// The summary of a run, whatever its state: from `summary.json` where it has ended and wrote one, else from the
-/// journal. Writes nothing.
-pub fn load(run: &RunDir) -> Result<RunSummary, StoreError> {
-    // Asked before reading: a run that ends meanwhile is then shown as running once more, not as killed.
-    let live = run.live_pid();
-    if live.is_none()
-        && let Some(summary) = read_summary(run)
-    {
-        return Ok(summary);
-    }
-    let (mut summary, _) = fold_journal(run)?;
-    if summary.state != RunState::Finished {
-        summary.state = if live.is_some() { RunState::Running } else { RunState::Killed };
-        summary.totals.wall_ms =
-            u64::try_from(summary.last.duration_since(summary.started).as_millis()).unwrap_or(0);
-        if live.is_none() {
-            summary.end_killed();
-        }
-    }
-    Ok(summary)
-}
-
-/// As [`load`], without the items where `summary.json` makes them unnecessary: for those who show many runs.
-pub fn load_head(run: &RunDir) -> Result<RunSummary, StoreError> {
-    if run.live_pid().is_none()
-        && let Ok(file) = File::open(run.summary())
-        && let Ok(summary) = json::read_head(BufReader::new(file))
-        && is_final(&summary, run)
-    {
-        return Ok(summary);
-    }
-    load(run)
 }
 
 /// Folds a run's journal from its beginning, and says what of it could not be read.
@@ -361,17 +354,6 @@ pub fn fold_journal(run: &RunDir) -> Result<(RunSummary, Flaws), StoreError> {
     Ok((summary, reader.flaws()))
 }
 
-/// A `summary.json` that is missing, damaged or another run's is passed over: the journal has it all.
-fn read_summary(run: &RunDir) -> Option<RunSummary> {
-    let file = File::open(run.summary()).ok()?;
-    let summary: RunSummary = serde_json::from_reader(BufReader::new(file)).ok()?;
-    is_final(&summary, run).then_some(summary)
-}
-
-fn is_final(summary: &RunSummary, run: &RunDir) -> bool {
-    summary.run == run.id().as_str() && summary.state != RunState::Running
-}
-
 impl ItemSummary {
     fn new(id: ItemId) -> ItemSummary {
         ItemSummary {
@@ -382,7 +364,10 @@ impl ItemSummary {
             attempts: 0,
             is_running: false,
             is_paused: false,
+            running_since: None,
+            last_output: None,
             wall_ms: 0,
+            last_attempt_ms: 0,
             waited_ms: 0,
             calls: 0,
             retries: 0,
@@ -402,6 +387,10 @@ impl ItemSummary {
             None if self.attempts > 0 => "to-retry",
             None => "queued",
         }
+    }
+
+    fn stop_running(&mut self) {
+        (self.is_running, self.running_since, self.node) = (false, None, None);
     }
 
     fn calls_and_tokens(&self) -> [u64; 4] {

@@ -1,172 +1,283 @@
-//! The summary as people see it: one line per item, then the sums.
+//! The summary as people see it: one line per item, then the sums ([`sums`](super::sums)).
 //!
-//! The contract is that every item is named, so every item has its line, also in a run of thousands. In a run that does
-//! not fit a screen the items that are done come first and those that need somebody come last, next to the sums, where
-//! the eye is when the run ends.
+//! A run that fits a screen has a line for every item. Of a longer one those are shown that ran or are wrong, as long as
+//! that fits a screen, else only those that are wrong, up to [`MOST_ROWS`]; the rest is counted, and `show --all` has a
+//! line for each. Those that need somebody come last, next to the sums, where the eye is when the run ends.
 
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::Path;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use unicode_width::UnicodeWidthStr as _;
 use wf_core::{Counts, Outcome};
 
-use super::super::text::{counted, duration_ms, grouped, one_line};
-use super::{ItemSummary, RunSummary};
+use super::super::moment::{between, span, until};
+use super::super::name::short;
+use super::super::text::{duration_ms, grouped, one_line};
+use super::keys::write_key_use;
+use super::sums::write_sums;
+use super::{ItemSummary, RunState, RunSummary};
 
-/// From how many items on those that need somebody come last.
+/// How many lines of items are shown whatever they say.
 const SCREEN: usize = 50;
 
-/// The widest the column of labels gets; a longer label moves its own line only.
-const LABEL_WIDTH: usize = 40;
+/// Of more items that are wrong than that, no more have a line; `show --all` shows them.
+const MOST_ROWS: usize = 200;
 
-/// How much of a reason a line has room for, in characters.
+/// The widest the column of names gets; a longer one moves its own line only.
+const NAME_WIDTH: usize = 40;
+
+/// How much of a reason a line has room for, in characters, where nothing else bounds it.
 const DETAIL_CHARS: usize = 200;
 
-/// Writes the table and the sums. `run_dir` is where the logs are, as people should see it.
-pub fn write_summary(
-    out: &mut dyn Write,
-    summary: &RunSummary,
-    run_dir: &Path,
-    color: bool,
-    zone: &TimeZone,
-) -> io::Result<()> {
-    write_items(out, summary, color, zone)?;
-    if !summary.items.is_empty() {
+/// The least that is shown of a reason, on however narrow a terminal.
+const LEAST_DETAIL_CHARS: usize = 20;
+
+/// Which items have a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rows {
+    /// Every one.
+    All,
+    /// Of a long run those that ran or are wrong.
+    Telling,
+    /// Those that are wrong, and of the sums only what is needed.
+    Wrong,
+}
+
+/// How a summary is to be written.
+#[derive(Clone, Debug)]
+pub struct Page<'a> {
+    /// Where the logs are, as people should see it.
+    pub run_dir: &'a Path,
+    /// Whether it is for a terminal that takes colours.
+    pub color: bool,
+    /// In which times are shown.
+    pub zone: &'a TimeZone,
+    /// The time it is.
+    pub now: Timestamp,
+    /// Columns of the terminal; `None` where no terminal is.
+    pub width: Option<usize>,
+    /// Which items have a line.
+    pub rows: Rows,
+    /// Whether commands that are proposed must name the run, because it is not the latest.
+    pub names_run: bool,
+}
+
+/// Writes the table and the sums.
+pub fn write_summary(out: &mut dyn Write, summary: &RunSummary, page: &Page<'_>) -> io::Result<()> {
+    let selection = Selection::of(summary, page.rows);
+    if !selection.rows.is_empty() {
+        write_items(out, summary, &selection.rows, page)?;
+        if !selection.rest.is_empty() {
+            let run = if page.names_run { format!(" {}", summary.run) } else { String::new() };
+            writeln!(
+                out,
+                "and {} (`wf-supervisor show{run} --all` has a line for each)",
+                selection.rest.join(", ")
+            )?;
+        }
         writeln!(out)?;
     }
-    if !summary.keys.is_empty() {
+    if !summary.keys.is_empty() && page.rows != Rows::Wrong {
         write_key_use(out, summary)?;
         writeln!(out)?;
     }
-    write_sums(out, summary)?;
-    writeln!(out, "journal and logs in {}", run_dir.display())
+    write_sums(out, summary, page)?;
+    writeln!(out, "journal and logs in {}", page.run_dir.display())
 }
 
-/// Each key's calls, tokens, refusals, and what the run made of its quota.
-fn write_key_use(out: &mut dyn Write, summary: &RunSummary) -> io::Result<()> {
-    let header = ["key", "group", "calls", "tokens in", "tokens out", "refused", "limited", "of quota"];
-    let mut lines = vec![header.map(str::to_owned)];
-    for key in &summary.keys {
-        let group = if key.group.is_empty() || key.group == key.name { "-" } else { &key.group };
-        lines.push([
-            key.name.clone(),
-            group.to_owned(),
-            grouped(key.calls),
-            grouped(key.tokens_in),
-            grouped(key.tokens_out),
-            grouped(key.refusals),
-            key.limited_ms.map_or_else(|| "?".to_owned(), duration_ms),
-            key.share.map_or_else(|| "-".to_owned(), |share| format!("{}.{} %", share / 10, share % 10)),
-        ]);
-    }
-    let mut widths = [0; 8];
-    for line in &lines {
-        for (width, cell) in widths.iter_mut().zip(line) {
-            *width = (*width).max(cell.chars().count());
+/// The items that have a line, with their positions, and what is counted instead.
+struct Selection<'a> {
+    rows: Vec<(u32, &'a ItemSummary)>,
+    rest: Vec<String>,
+}
+
+impl Selection<'_> {
+    fn of(summary: &RunSummary, rows: Rows) -> Selection<'_> {
+        let all = (1..).zip(&summary.items);
+        let is_wrong = |item: &ItemSummary| match item.outcome {
+            Some(Outcome::NotStarted) => false,
+            Some(outcome) => !outcome.is_done(),
+            None => item.attempts > 0,
+        };
+        let has_run = |item: &ItemSummary| item.attempts > 0 && !is_wrong(item);
+        let long = summary.items.len() > SCREEN;
+        let mut chosen: Vec<(u32, &ItemSummary)> = match rows {
+            Rows::All if !long => return Selection { rows: all.collect(), rest: Vec::new() },
+            Rows::Telling if !long => return Selection { rows: all.collect(), rest: Vec::new() },
+            Rows::All => {
+                let mut rows: Vec<_> = all.collect();
+                rows.sort_by_key(|(_, item)| !item.outcome.is_some_and(Outcome::is_done));
+                return Selection { rows, rest: Vec::new() };
+            }
+            Rows::Telling | Rows::Wrong => all.filter(|(_, item)| is_wrong(item)).collect(),
+        };
+        if rows == Rows::Telling {
+            let ran: Vec<_> = (1..).zip(&summary.items).filter(|(_, item)| has_run(item)).collect();
+            if ran.len() + chosen.len() <= SCREEN {
+                chosen = ran.into_iter().chain(chosen).collect();
+            }
         }
+        chosen.truncate(MOST_ROWS);
+        // The sums say how many there are.
+        let rest = if rows == Rows::Wrong { Vec::new() } else { rest(summary, &chosen) };
+        Selection { rest, rows: chosen }
     }
-    for line in &lines {
-        // Names to the left, figures to the right.
-        let cells = line.iter().zip(widths).enumerate().map(|(column, (cell, width))| match column {
-            0 | 1 => format!("{cell:width$}"),
-            _ => format!("{cell:>width$}"),
-        });
-        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  "))?;
+}
+
+/// The items without a line, counted by how they stand: `4,990 succeeded`, `5,000 skipped`.
+fn rest(summary: &RunSummary, chosen: &[(u32, &ItemSummary)]) -> Vec<String> {
+    let mut counts: Vec<(&str, i64)> = Vec::new();
+    let mut count = |word: &'static str, by: i64| match counts.iter_mut().find(|(known, _)| *known == word) {
+        Some((_, n)) => *n += by,
+        None => counts.push((word, by)),
+    };
+    summary.items.iter().for_each(|item| count(item.word(), 1));
+    chosen.iter().for_each(|(_, item)| count(item.word(), -1));
+    let told = counts.into_iter().filter(|(_, n)| *n > 0);
+    told.map(|(word, n)| format!("{} {}", grouped(n.unsigned_abs()), word.replace('-', " "))).collect()
+}
+
+/// A column: its heading, whether it is one of figures, its cell for an item.
+struct Column<'a> {
+    heading: &'static str,
+    is_figure: bool,
+    cell: Box<dyn Fn(&ItemSummary) -> String + 'a>,
+}
+
+fn write_items(
+    out: &mut dyn Write,
+    summary: &RunSummary,
+    rows: &[(u32, &ItemSummary)],
+    page: &Page<'_>,
+) -> io::Result<()> {
+    let name = |position: u32, item: &ItemSummary| short(position, &summary.label(item)).into_owned();
+    let columns = columns(rows);
+    let name_width =
+        rows.iter().map(|(at, item)| name(*at, item).width()).max().unwrap_or(0).clamp(4, NAME_WIDTH);
+    let widths: Vec<usize> = columns
+        .iter()
+        .map(|column| {
+            let cells = rows.iter().map(|(_, item)| (column.cell)(item).len()).max().unwrap_or(0);
+            let least = if column.heading == "wall" { 7 } else { 0 };
+            cells.max(column.heading.len()).max(least)
+        })
+        .collect();
+    let pad = |cell: &str, column: &Column<'_>, width: usize| match column.is_figure {
+        true => format!("{cell:>width$}"),
+        false => format!("{cell:width$}"),
+    };
+    let heads = columns.iter().zip(&widths).map(|(column, width)| pad(column.heading, column, *width));
+    let head = format!("{:name_width$}  {}", "item", heads.collect::<Vec<_>>().join("  "));
+    writeln!(out, "{}", head.trim_end())?;
+    // Two blanks before each column.
+    let before_detail = name_width + widths.iter().map(|width| width + 2).sum::<usize>() + 2;
+    let room = page.width.map_or(DETAIL_CHARS, |width| {
+        width.saturating_sub(before_detail + 2).clamp(LEAST_DETAIL_CHARS, DETAIL_CHARS)
+    });
+    for (at, item) in rows {
+        let name = name(*at, item);
+        let mut line = format!("{name}{:gap$}", "", gap = name_width.saturating_sub(name.width()));
+        for (column, width) in columns.iter().zip(&widths) {
+            let cell = pad(&(column.cell)(item), column, *width);
+            if page.color && column.heading == "outcome" {
+                let word = item.word();
+                let rest = &cell[word.len()..];
+                let _ = write!(line, "  {}{word}\x1b[0m{rest}", outcome_style(item.outcome));
+            } else {
+                let _ = write!(line, "  {cell}");
+            }
+        }
+        let detail = detail(summary, item, page);
+        if !detail.is_empty() {
+            let _ = write!(line, "  {}", one_line(&detail, room));
+        }
+        writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
 }
 
-/// `rate-limited until 05:16:10`, of an item whose worker waits.
-fn paused_words(summary: &RunSummary, item: &ItemSummary, zone: &TimeZone) -> Option<String> {
-    let board = summary.pool.as_ref().filter(|_| item.is_paused)?;
-    let paused = board.paused.iter().find(|paused| paused.item == item.id)?;
-    let until =
-        paused.until.map(|until| until.to_zoned(zone.clone()).strftime(" until %H:%M:%S").to_string());
-    Some(format!("{}{}", paused.reason, until.unwrap_or_default()))
-}
-
-fn write_items(out: &mut dyn Write, summary: &RunSummary, color: bool, zone: &TimeZone) -> io::Result<()> {
-    let items = &summary.items;
-    if items.is_empty() {
-        return Ok(());
-    }
-    let label_width =
-        items.iter().map(|item| summary.label(item).len()).max().unwrap_or(0).clamp(4, LABEL_WIDTH);
-    let token_width = items.iter().map(|item| tokens(item).len()).max().unwrap_or(0).max(6);
-    let log_width = (label_width + 4).min(LABEL_WIDTH);
-    writeln!(
-        out,
-        "{:label_width$}  {:14}  {:>7}  {:>5}  {:>token_width$}  {:>7}  log",
-        "item", "outcome", "wall", "calls", "tokens", "retries"
-    )?;
-    let mut line = |item: &ItemSummary| {
-        let label = summary.label(item);
-        let word = item.word();
-        let (begin, end) = if color { (outcome_style(item.outcome), "\x1b[0m") } else { ("", "") };
-        let gap = 14_usize.saturating_sub(word.len());
-        write!(out, "{label:label_width$}  {begin}{word}{end}{:gap$}  ", "")?;
-        let log = if item.attempts > 0 { format!("{label}.log") } else { "-".to_owned() };
-        if item.attempts > 0 {
-            write!(
-                out,
-                "{:>7}  {:>5}  {:>token_width$}  {:>7}  ",
-                duration_ms(item.wall_ms),
-                item.calls,
-                tokens(item),
-                item.retries
-            )?;
-        } else {
-            write!(out, "{:>7}  {:>5}  {:>token_width$}  {:>7}  ", "-", "-", "-", "-")?;
-        }
-        let pause = paused_words(summary, item, zone);
-        let detail = match &pause {
-            Some(pause) => pause,
-            None if item.detail.is_empty() => item.node.as_deref().unwrap_or_default(),
-            None => &item.detail,
-        };
-        if detail.is_empty() {
-            writeln!(out, "{log}")
-        } else {
-            writeln!(out, "{log:log_width$}  {}", one_line(detail, DETAIL_CHARS))
-        }
+/// Those of the columns in which some row has something to say.
+fn columns(rows: &[(u32, &ItemSummary)]) -> Vec<Column<'static>> {
+    let figure = |heading, figure: fn(&ItemSummary) -> String| Column {
+        heading,
+        is_figure: true,
+        cell: Box::new(move |item| if item.attempts > 0 { figure(item) } else { "-".to_owned() }),
     };
-    if items.len() <= SCREEN {
-        return items.iter().try_for_each(line);
+    let any = |has: fn(&ItemSummary) -> bool| rows.iter().any(|(_, item)| has(item));
+    let mut columns = vec![
+        Column { heading: "outcome", is_figure: false, cell: Box::new(|item| item.word().to_owned()) },
+        figure("wall", |item| duration_ms(item.wall_ms)),
+    ];
+    if any(|item| item.attempts > 1) {
+        columns.push(figure("tries", |item| item.attempts.to_string()));
     }
-    let is_done = |item: &&ItemSummary| item.outcome.is_some_and(Outcome::is_done);
-    items.iter().filter(is_done).try_for_each(&mut line)?;
-    items.iter().filter(|item| !is_done(item)).try_for_each(&mut line)
+    if any(|item| item.calls > 0) {
+        columns.push(figure("calls", |item| item.calls.to_string()));
+    }
+    if any(|item| item.tokens_in > 0 || item.tokens_out > 0) {
+        columns.push(figure("tokens", |item| grouped(item.tokens_in.saturating_add(item.tokens_out))));
+    }
+    if any(|item| item.retries > 0) {
+        columns.push(figure("retries", |item| item.retries.to_string()));
+    }
+    columns
 }
 
-fn tokens(item: &ItemSummary) -> String {
-    grouped(item.tokens_in.saturating_add(item.tokens_out))
+/// What is said of an item at the end of its line.
+fn detail(summary: &RunSummary, item: &ItemSummary, page: &Page<'_>) -> String {
+    let mut parts = Vec::new();
+    if item.attempts > 1 && item.outcome.is_some() {
+        let flaky = if item.is_flaky() { "FLAKY: " } else { "" };
+        parts.push(format!(
+            "{flaky}{} tries, the last took {}",
+            item.attempts,
+            duration_ms(item.last_attempt_ms)
+        ));
+    }
+    if let Some(node) = item.node.as_deref().filter(|_| item.is_running) {
+        parts.push(node.to_owned());
+    }
+    if !item.detail.is_empty() {
+        parts.push(item.detail.to_string());
+    }
+    if summary.state == RunState::Running {
+        parts.extend(item.live_words(summary, page.now, page.zone));
+    }
+    parts.join("; ")
 }
 
-fn write_sums(out: &mut dyn Write, summary: &RunSummary) -> io::Result<()> {
-    let totals = &summary.totals;
-    let parts = open_and_ended(summary);
-    let workers = counted(summary.parallel.into(), "worker", "workers");
-    writeln!(
-        out,
-        "{}: {parts}, in {} with {workers}",
-        counted(summary.items.len() as u64, "item", "items"),
-        duration_ms(totals.wall_ms)
-    )?;
-    writeln!(
-        out,
-        "{} ({} repeated), {} tokens in, {} out",
-        counted(totals.calls, "call", "calls"),
-        grouped(totals.retries),
-        grouped(totals.tokens_in),
-        grouped(totals.tokens_out)
-    )?;
-    writeln!(
-        out,
-        "time saved against sequential: {}; waiting for quota: {}; coordination overhead: {:.2} %",
-        duration_ms(summary.saved_ms()),
-        duration_ms(summary.waited_ms),
-        summary.overhead_percent()
-    )
+impl ItemSummary {
+    /// Whether it succeeded after an attempt that did not.
+    pub fn is_flaky(&self) -> bool {
+        self.attempts > 1 && self.outcome.is_some_and(Outcome::is_done)
+    }
+
+    /// Of an item that runs, in a run that lives: what it waits for and until when, or since when it runs and is silent.
+    pub fn live_words(&self, summary: &RunSummary, now: Timestamp, zone: &TimeZone) -> Option<String> {
+        let since = self.running_since.filter(|_| self.is_running)?;
+        if self.is_paused {
+            let board = summary.pool.as_ref();
+            let paused = board.and_then(|board| board.paused.iter().find(|paused| paused.item == self.id));
+            let until =
+                paused.and_then(|paused| paused.until).map(|end| format!(" {}", until(end, now, zone)));
+            let why = match paused.map(|paused| paused.reason.as_str()) {
+                None | Some("rate-limited" | "its turn comes soon") => String::new(),
+                Some(reason) => format!(" ({reason})"),
+            };
+            return Some(format!("waits for quota{}{why}", until.unwrap_or_default()));
+        }
+        let silence = match self.last_output {
+            Some(at) => format!("last output {} ago", span(between(at, now))),
+            None => "no output yet".to_owned(),
+        };
+        Some(format!("running for {}, {silence}", span(between(since, now))))
+    }
 }
 
 /// The counts of a run, with what has not ended: "3 approved, 2 running, 5 queued".
@@ -215,141 +326,5 @@ pub fn outcome_style(outcome: Option<Outcome>) -> &'static str {
         Some(Outcome::NeedsRevision | Outcome::Interrupted | Outcome::NotStarted) => "\x1b[33m",
         Some(Outcome::Skipped) => "\x1b[2m",
         None => "\x1b[36m",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use wf_core::{PlanAction, Record};
-
-    use super::super::super::testing::{attempt, ended, id, planned, sample_run, started};
-    use super::*;
-
-    const RUN: &str = "2026-11-21T05-14-49Z-7f3a";
-
-    fn table(summary: &RunSummary, color: bool) -> String {
-        let mut out = Vec::new();
-        write_summary(&mut out, summary, Path::new(".wf/runs/latest"), color, &TimeZone::UTC).unwrap();
-        String::from_utf8(out).unwrap()
-    }
-
-    fn folded(records: impl IntoIterator<Item = Record>) -> RunSummary {
-        let mut summary = RunSummary::default();
-        for record in records {
-            summary.fold(&record, super::super::super::testing::at(0));
-        }
-        summary
-    }
-
-    fn sample() -> RunSummary {
-        let mut entries = sample_run(RUN, 2);
-        let end = entries.pop().unwrap().record;
-        let mut records: Vec<Record> = entries.into_iter().map(|entry| entry.record).collect();
-        records.push(Record::ItemEnded {
-            item: id("a-long-name"),
-            outcome: Outcome::Skipped,
-            attempts: 0,
-            wall_ms: 0,
-            waited_ms: 0,
-            calls: 0,
-            retries: 0,
-            tokens_in: 0,
-            tokens_out: 0,
-            detail: "done in run 7f3a".into(),
-            output: None,
-        });
-        let mut failed = ended("44", Outcome::NeedsRevision);
-        if let Record::ItemEnded { detail, wall_ms, tokens_in, .. } = &mut failed {
-            *detail = "a person must decide:\nwhich \x1b[31mcolour?".into();
-            (*wall_ms, *tokens_in) = (3_725_000, 1_234_567);
-        }
-        records.push(failed);
-        records.push(end);
-        let mut summary = folded(records);
-        summary.counts.skipped = 1;
-        summary.counts.needs_revision = 1;
-        summary
-    }
-
-    #[test]
-    fn every_item_is_named_with_what_became_of_it() {
-        insta::assert_snapshot!(table(&sample(), false), @r"
-        item             outcome            wall  calls     tokens  retries  log
-        LLD-1            approved           2.5s      2      2,400        1  LLD-1.log
-        LLD-2            failed             2.5s      2      2,400        1  LLD-2.log            exit code 1
-        LLD-a-long-name  skipped               -      -          -        -  -                    done in run 7f3a
-        LLD-44           needs-revision    1h02m      2  1,234,967        1  LLD-44.log           a person must decide: which  [31mcolour?
-
-        key       group  calls  tokens in  tokens out  refused  limited  of quota
-        gemini-a  -          4      4,000         800        2        ?         -
-
-        4 items: 1 approved, 1 skipped, 1 needs revision, 1 failed, in 3.0s with 3 workers
-        6 calls (3 repeated), 1,238,567 tokens in, 1,200 out
-        time saved against sequential: 1.2s; waiting for quota: 800ms; coordination overhead: 0.02 %
-        journal and logs in .wf/runs/latest
-        ");
-    }
-
-    #[test]
-    fn a_live_run_shows_what_runs_and_what_waits() {
-        let mut records = vec![started(RUN, 3)];
-        records.extend(["1", "2", "3"].map(|name| planned(name, PlanAction::Run)));
-        records.extend([attempt("1", 1), ended("1", Outcome::Approved), attempt("2", 1)]);
-        records.push(Record::Progress {
-            item: id("2"),
-            attempt: 1,
-            node: "N3_review".into(),
-            iteration: 2,
-            share: 400,
-        });
-        insta::assert_snapshot!(table(&folded(records), false), @r"
-        item   outcome            wall  calls  tokens  retries  log
-        LLD-1  approved           2.5s      2   2,400        1  LLD-1.log
-        LLD-2  running             0ms      0       0        0  LLD-2.log  N3_review (iteration 2)
-        LLD-3  queued                -      -       -        -  -
-
-        3 items: 1 approved, 1 running, 1 queued, in 0ms with 3 workers
-        2 calls (1 repeated), 2,000 tokens in, 400 out
-        time saved against sequential: 0ms; waiting for quota: 0ms; coordination overhead: 0.00 %
-        journal and logs in .wf/runs/latest
-        ");
-    }
-
-    #[test]
-    fn in_a_long_run_those_that_need_somebody_come_last_and_nobody_is_left_out() {
-        let names: Vec<String> = (1..=120).map(|n| n.to_string()).collect();
-        let mut records = vec![started(RUN, 120)];
-        for (i, name) in names.iter().enumerate() {
-            records.push(attempt(name, 1));
-            records.push(ended(name, if i % 40 == 3 { Outcome::Failed } else { Outcome::Succeeded }));
-        }
-        let text = table(&folded(records), false);
-        let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines.len(), 1 + 120 + 1 + 4);
-        assert!(names.iter().all(|name| lines.iter().any(|line| line.starts_with(&format!("LLD-{name} ")))));
-        let last = &lines[118..121];
-        assert!(last.iter().all(|line| line.contains("failed")), "{last:?}");
-        assert!(lines[122].starts_with("120 items: 117 succeeded, 3 failed"), "{}", lines[122]);
-    }
-
-    #[test]
-    fn colours_change_nothing_but_colours() {
-        let colored = table(&sample(), true);
-        assert!(colored.contains("\x1b[31mfailed\x1b[0m"));
-        let mut plain = colored;
-        for style in ["\x1b[0m", "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m"] {
-            plain = plain.replace(style, "");
-        }
-        assert_eq!(plain, table(&sample(), false));
-    }
-
-    #[test]
-    fn a_run_of_nothing_has_sums() {
-        insta::assert_snapshot!(table(&folded([started(RUN, 0)]), false), @r"
-        0 items: nothing done, in 0ms with 3 workers
-        0 calls (0 repeated), 0 tokens in, 0 out
-        time saved against sequential: 0ms; waiting for quota: 0ms; coordination overhead: 0.00 %
-        journal and logs in .wf/runs/latest
-        ");
     }
 }

@@ -70,7 +70,16 @@ fn keys_have_their_calls_and_what_the_runs_end_tells_of_them() {
     };
     assert_eq!(summary.keys, [expected]);
     let mut table = Vec::new();
-    write_summary(&mut table, &summary, std::path::Path::new("x"), false, &jiff::tz::TimeZone::UTC).unwrap();
+    let page = Page {
+        run_dir: std::path::Path::new("x"),
+        color: false,
+        zone: &jiff::tz::TimeZone::UTC,
+        now: at(0),
+        width: None,
+        rows: Rows::All,
+        names_run: false,
+    };
+    write_summary(&mut table, &summary, &page).unwrap();
     let table = String::from_utf8(table).unwrap();
     insta::assert_snapshot!(table.lines().skip(5).take(2).collect::<Vec<_>>().join("\n"), @r"
     key       group      calls  tokens in  tokens out  refused  limited  of quota
@@ -104,19 +113,19 @@ fn a_run_is_running_while_it_is_locked_and_killed_when_it_wrote_no_end() {
     let mut entries = sample_run(RUN, 2);
     entries.truncate(entries.len() - 2);
     let (run, lock) = write_run(&state, RUN, &entries);
-    let running = load(&run).unwrap();
+    let running = load(&run, at(0)).unwrap();
     assert_eq!((running.state, running.ended), (RunState::Running, None));
     drop(lock);
-    let killed = load(&run).unwrap();
+    let killed = load(&run, at(0)).unwrap();
     assert_eq!((killed.state, killed.ended), (RunState::Killed, entries.last().map(|e| e.at)));
     assert_eq!((killed.counts.approved, killed.counts.interrupted), (1, 1));
     assert_eq!(killed.totals.wall_ms, (entries.len() as u64 - 1) * 100);
     assert!(!run.summary().exists());
     killed.write(&run).unwrap();
     fs::remove_file(run.journal()).unwrap();
-    let head = load_head(&run).unwrap();
+    let head = load_head(&run, at(0)).unwrap();
     assert_eq!((head.counts, head.totals, head.planned), (killed.counts, killed.totals, killed.planned));
-    assert_eq!(load(&run).unwrap(), killed, "summary.json says the same");
+    assert_eq!(load(&run, at(0)).unwrap(), killed, "summary.json says the same");
 }
 
 #[test]
@@ -124,11 +133,11 @@ fn a_damaged_summary_is_passed_over() {
     let (_dir, state) = state();
     let (run, lock) = write_run(&state, RUN, &sample_run(RUN, 2));
     drop(lock);
-    let good = load(&run).unwrap();
+    let good = load(&run, at(0)).unwrap();
     let other = fold(&sample_run("2026-11-21T05-14-49Z-0000", 1));
     for damaged in [String::new(), "{".into(), "[]".into(), serde_json::to_string(&other).unwrap()] {
         fs::write(run.summary(), damaged).unwrap();
-        assert_eq!(load(&run).unwrap(), good);
+        assert_eq!(load(&run, at(0)).unwrap(), good);
     }
 }
 
@@ -136,7 +145,7 @@ fn a_damaged_summary_is_passed_over() {
 fn a_journal_without_its_first_line_is_said_so() {
     let (_dir, state) = state();
     let (run, _lock) = write_run(&state, RUN, &sample_run(RUN, 2)[1..]);
-    assert!(matches!(load(&run), Err(StoreError::Headless { .. })));
+    assert!(matches!(load(&run, at(0)), Err(StoreError::Headless { .. })));
 }
 
 fn steps() -> impl Strategy<Value = Vec<Entry>> {
