@@ -18,6 +18,7 @@ mod signals;
 mod socket;
 mod store;
 mod storm;
+mod telling;
 mod terminal;
 mod usage;
 mod verbs;

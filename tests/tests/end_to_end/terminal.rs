@@ -13,10 +13,10 @@ fn a_terminal_shows_prefixed_lines_and_a_bar() {
         p.supervisor(&format!("run items.txt {DO}")).on_terminal(&terminal).env("TERM", "xterm").start();
     run.wait_file("up");
     terminal.wait_shown("hello");
-    terminal.wait_shown("1/2 workflows complete");
+    terminal.wait_shown("1/2 items complete");
     p.write("go", "");
     run.wait().code(0);
-    terminal.wait_shown("coordination overhead");
+    terminal.wait_shown("journal and logs in");
     let shown = terminal.shown();
     assert!(shown.contains("[a]") && shown.contains("bye"), "{shown}");
 }
@@ -31,7 +31,7 @@ fn prefixes_have_colours_on_a_terminal_and_none_where_they_are_not_wanted() {
             call = call.env(name, value);
         }
         call.run().code(0);
-        terminal.wait_shown("coordination overhead");
+        terminal.wait_shown("journal and logs in");
         let shown = terminal.shown();
         shown.lines().find(|line| line.contains("hello")).unwrap_or_default().to_owned()
     };

@@ -50,7 +50,8 @@ fn a_run_is_shown_by_its_id_its_end_or_as_the_latest() {
             .prints(&id)
             .prints("succeeded")
             .prints("exit code 4")
-            .prints("coordination overhead");
+            .prints("wf-fixture-worker")
+            .prints("journal and logs in");
     }
     let json = p.run("show --json").code(0).json();
     assert_eq!(json, p.summary());
