@@ -1,6 +1,6 @@
 //! Being told how it goes and how it ended.
 
-use wf_tests::{Project, Terminal, wait_until};
+use wf_tests::{Project, Terminal, lines, wait_until};
 
 const DO: &str = "-- wf-fixture-worker do={}";
 
@@ -76,8 +76,8 @@ fn what_stands_just_above_is_not_quoted_and_of_much_only_the_end() {
     let p = Project::with_items("a err=one err=two exit=3\n");
     let run = p.run(&format!("run items.txt {DO}"));
     run.code(1).never_says("| two").says("[a] two\n");
-    let steps: String = (1..=30).map(|n| format!(" err=line-{n}")).collect();
-    p.write("items.txt", format!("a{steps} exit=3\n"));
+    let steps: Vec<String> = (1..=30).map(|n| format!("err=line-{n}")).collect();
+    p.write("items.txt", format!("a {} exit=3\n", steps.join(" ")));
     let run = p.run(&format!("run items.txt --output none {DO}"));
     run.code(1).says("[a] the end of its output (all of it: wf-supervisor logs a):\n[a] | line-21\n");
     run.says("[a] | line-30\n").never_says("| line-20\n");
@@ -105,7 +105,7 @@ fn the_end_says_how_to_go_on_and_to_see_more() {
 
 #[test]
 fn the_same_command_again_over_many_done_items_says_so_in_a_line() {
-    let items: String = (1..=60).map(|n| format!("i{n} out=x\n")).collect();
+    let items = lines(60, |n| format!("i{n} out=x\n"));
     let p = Project::with_items(&items);
     p.run(&format!("run items.txt -j4 --output none {DO}")).code(0);
     let again = p.run(&format!("run items.txt -j4 {DO}"));

@@ -242,9 +242,12 @@ fn is_special(byte: u8) -> bool {
 fn plain_len(bytes: &[u8]) -> usize {
     let mut at = 0;
     for chunk in bytes.chunks(64) {
-        // Without a branch, so that it is done for many bytes at once: most output has none of these at all.
-        let suspicious = |b: u8| ((b < b' ') & (b != b'\n') & (b != b'\t')) | (b == sequence::C1_LEAD);
-        if chunk.iter().fold(false, |any, b| any | suspicious(*b))
+        // A sum without branches is made for many bytes at once, and most output has none of these at all.
+        let suspicion = |b: u8| {
+            let control = u8::from(b < b' ') * u8::from(b != b'\n') * u8::from(b != b'\t');
+            control + u8::from(b == sequence::C1_LEAD)
+        };
+        if chunk.iter().map(|b| suspicion(*b)).sum::<u8>() > 0
             && let Some(special) = chunk.iter().position(|b| is_special(*b))
         {
             return at + special;

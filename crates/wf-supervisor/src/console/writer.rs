@@ -85,7 +85,7 @@ impl Last {
         }
         // More are not needed, and this is the way of all output.
         if self.lines < tail::LINES {
-            self.lines += shown.iter().filter(|byte| **byte == b'\n').count();
+            self.lines += memchr::memchr_iter(b'\n', shown).count();
         }
     }
 }

@@ -189,9 +189,10 @@ impl ProgressState {
         if shown.is_empty() {
             return None;
         }
-        let name = |busy: &&Busy| match all_are_silent {
-            true => format!("{} {}", busy.name, span(busy.runs)),
-            false => format!("{} {}, silent for {}", busy.name, span(busy.runs), span(busy.silent)),
+        let name = |busy: &&Busy| {
+            let silence =
+                if all_are_silent { String::new() } else { format!(", silent for {}", span(busy.silent)) };
+            format!("{} {}{silence}", busy.name, span(busy.runs))
         };
         let mut parts: Vec<String> = shown.iter().map(name).collect();
         if all_are_silent {

@@ -167,7 +167,9 @@ mod tests {
 
     fn sums(records: &[Record], dir: &std::path::Path, rows: Rows) -> String {
         let mut summary = RunSummary::default();
-        records.iter().for_each(|record| summary.fold(record, at(0)));
+        for record in records {
+            summary.fold(record, at(0));
+        }
         let mut out = Vec::new();
         let zone = &TimeZone::UTC;
         let page = Page { run_dir: dir, color: false, zone, now: at(0), width: None, rows, names_run: false };

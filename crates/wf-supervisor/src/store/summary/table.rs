@@ -108,8 +108,7 @@ impl Selection<'_> {
         let has_run = |item: &ItemSummary| item.attempts > 0 && !is_wrong(item);
         let long = summary.items.len() > SCREEN;
         let mut chosen: Vec<(u32, &ItemSummary)> = match rows {
-            Rows::All if !long => return Selection { rows: all.collect(), rest: Vec::new() },
-            Rows::Telling if !long => return Selection { rows: all.collect(), rest: Vec::new() },
+            Rows::All | Rows::Telling if !long => return Selection { rows: all.collect(), rest: Vec::new() },
             Rows::All => {
                 let mut rows: Vec<_> = all.collect();
                 rows.sort_by_key(|(_, item)| !item.outcome.is_some_and(Outcome::is_done));
@@ -137,8 +136,12 @@ fn rest(summary: &RunSummary, chosen: &[(u32, &ItemSummary)]) -> Vec<String> {
         Some((_, n)) => *n += by,
         None => counts.push((word, by)),
     };
-    summary.items.iter().for_each(|item| count(item.word(), 1));
-    chosen.iter().for_each(|(_, item)| count(item.word(), -1));
+    for item in &summary.items {
+        count(item.word(), 1);
+    }
+    for (_, item) in chosen {
+        count(item.word(), -1);
+    }
     let told = counts.into_iter().filter(|(_, n)| *n > 0);
     told.map(|(word, n)| format!("{} {}", grouped(n.unsigned_abs()), word.replace('-', " "))).collect()
 }
@@ -168,9 +171,8 @@ fn write_items(
             cells.max(column.heading.len()).max(least)
         })
         .collect();
-    let pad = |cell: &str, column: &Column<'_>, width: usize| match column.is_figure {
-        true => format!("{cell:>width$}"),
-        false => format!("{cell:width$}"),
+    let pad = |cell: &str, column: &Column<'_>, width: usize| {
+        if column.is_figure { format!("{cell:>width$}") } else { format!("{cell:width$}") }
     };
     let heads = columns.iter().zip(&widths).map(|(column, width)| pad(column.heading, column, *width));
     let head = format!("{:name_width$}  {}", "item", heads.collect::<Vec<_>>().join("  "));
