@@ -117,7 +117,8 @@ impl Incoming {
                 match end {
                     End::AsAnnounced if !stream.has_event => read(&stream.unread),
                     End::AsAnnounced => stream.assembly.reply(self.status, &self.headers, now_unix),
-                    End::Cut(_) if stream.assembly.is_over() => {
+                    // The model had stopped: what did not come is the end mark, which some servers never send.
+                    End::Cut(_) if stream.assembly.is_over() || stream.assembly.has_stopped() => {
                         stream.assembly.reply(self.status, &self.headers, now_unix)
                     }
                     End::Cut(why) => cut(self.status, &why),

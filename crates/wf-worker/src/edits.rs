@@ -5,6 +5,9 @@
 
 use std::fmt;
 
+use crate::fences::{self, Fence};
+use crate::thoughts;
+
 /// Largest document worked on, in bytes: as much as an input may have.
 pub const DOCUMENT_BYTES: usize = 1024 * 1024;
 
@@ -27,6 +30,17 @@ pub struct Edit {
     pub search: String,
     /// What takes their place; empty to delete them.
     pub replace: String,
+    /// The same for every further row of `=` that may divide the block: it may be a heading's underline. The document tells
+    /// which of them is meant.
+    pub or: Vec<(String, String)>,
+}
+
+impl Edit {
+    /// A block with one divider.
+    #[cfg(test)]
+    pub fn new(search: impl Into<String>, replace: impl Into<String>) -> Edit {
+        Edit { search: search.into(), replace: replace.into(), or: Vec::new() }
+    }
 }
 
 /// Why an answer cannot be used: a sentence for the model, and for a person.
@@ -46,6 +60,10 @@ pub enum Problem {
     NoMatch(usize, String),
     /// A block whose text the document has several times.
     Ambiguous(usize, String),
+    /// Thoughts that do not end.
+    OpenThoughts,
+    /// A fence around the document that more than one line may close, or none.
+    UnclearFence,
     /// Several, one per block.
     Several(Vec<Problem>),
 }
@@ -67,6 +85,10 @@ impl fmt::Display for Problem {
             Problem::Ambiguous(n, line) => write!(
                 f,
                 "edit block {n} matches several places of the document; it begins with {line:?}: search for more lines"
+            ),
+            Problem::OpenThoughts => f.write_str("its thoughts do not end (</think> is missing)"),
+            Problem::UnclearFence => f.write_str(
+                "nobody can tell which line closes the fence around the document: give it without a fence, or in a longer one (````)",
             ),
             Problem::Several(problems) => {
                 for (i, problem) in problems.iter().enumerate() {
@@ -113,8 +135,12 @@ pub fn read(answer: &str) -> Result<Draft, Problem> {
     if answer.len() > 2 * DOCUMENT_BYTES {
         return Err(Problem::TooLarge);
     }
+    let answer = &*thoughts::without(answer).ok_or(Problem::OpenThoughts)?;
+    if answer.trim().is_empty() {
+        return Err(Problem::Empty);
+    }
     if !answer.lines().any(|line| mark(line) == Some(Mark::Search)) {
-        let document = whole(answer);
+        let document = whole(answer)?;
         return match document.len() {
             0 => Err(Problem::Empty),
             1..=DOCUMENT_BYTES => Ok(Draft::Whole(document)),
@@ -131,53 +157,69 @@ pub fn read(answer: &str) -> Result<Draft, Problem> {
         if number > BLOCKS {
             return Err(Problem::TooManyBlocks);
         }
-        let search = lines_until(&mut lines, Mark::Divider).ok_or(Problem::BrokenBlock(number))?;
-        let replace = lines_until(&mut lines, Mark::Replace).ok_or(Problem::BrokenBlock(number))?;
-        if search.trim().is_empty() {
+        let block = lines_until_replace(&mut lines).ok_or(Problem::BrokenBlock(number))?;
+        let mut splits = block
+            .iter()
+            .enumerate()
+            .filter(|(_, line)| mark(line) == Some(Mark::Divider))
+            .map(|(at, _)| (block[..at].join("\n"), block[at + 1..].join("\n")));
+        let (search, replace) = splits.next().ok_or(Problem::BrokenBlock(number))?;
+        let or: Vec<_> = splits.take(UNDERLINES).collect();
+        if search.trim().is_empty() && or.is_empty() {
             return Err(Problem::EmptySearch(number));
         }
-        edits.push(Edit { search, replace });
+        edits.push(Edit { search, replace, or });
     }
     Ok(Draft::Edits(edits))
 }
 
-/// The lines up to the wanted mark. In the search part any mark but the divider is an error; in the replacement a
-/// row of `=` may be a heading's underline.
-fn lines_until<'a>(lines: &mut impl Iterator<Item = &'a str>, wanted: Mark) -> Option<String> {
+/// Most rows of `=` in a block beside the first.
+const UNDERLINES: usize = 20;
+
+/// The lines of a block. Another block's beginning inside of it is an error.
+fn lines_until_replace<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Option<Vec<&'a str>> {
     let mut taken: Vec<&str> = Vec::new();
     for line in lines {
         match mark(line) {
-            Some(found) if found == wanted => return Some(taken.join("\n")),
+            Some(Mark::Replace) => return Some(taken),
             Some(Mark::Divider) | None => taken.push(line),
-            Some(_) => return None,
+            Some(Mark::Search) => return None,
         }
     }
     None
 }
 
-/// A whole document without what models put around it.
-fn whole(answer: &str) -> String {
+/// A whole document without what models put around it: words before it, and a fence of any form around all of it.
+fn whole(answer: &str) -> Result<String, Problem> {
     let lines: Vec<&str> = answer.trim().lines().collect();
     let mut range = 0..lines.len();
-    if let Some(start) = lines.iter().position(|l| l.starts_with('#') || is_document_fence(l)) {
+    let begins = |at: &usize| lines[*at].starts_with('#') || document_fence(&lines[*at..]).is_some();
+    if let Some(start) = (0..lines.len()).find(begins) {
         range.start = start;
-        if is_document_fence(lines[start]) {
+        if let Some(fence) = document_fence(&lines[start..]) {
             range.start += 1;
-            // The last bare fence closes the first: the document may have fences of its own.
-            if let Some(end) = (range.start..lines.len()).rev().find(|i| lines[*i].trim_end() == "```") {
-                range.end = end;
-            }
+            let inner = &lines[range.start..];
+            range.end =
+                range.start + fences::inside(fence, inner, |_| false).map_err(|_| Problem::UnclearFence)?;
         }
     }
     let mut document = lines[range].join("\n").trim().to_owned();
     if !document.is_empty() {
         document.push('\n');
     }
-    document
+    Ok(document)
 }
 
-fn is_document_fence(line: &str) -> bool {
-    matches!(line.trim_end(), "```markdown" | "```md")
+/// The fence around a document: one of Markdown's, or one without a language in which a heading comes first.
+fn document_fence(lines: &[&str]) -> Option<Fence> {
+    let (fence, info) = fences::opens(lines[0])?;
+    let is_heading =
+        || lines[1..].iter().find(|line| !line.trim().is_empty()).is_some_and(|line| line.starts_with('#'));
+    match info.to_ascii_lowercase().as_str() {
+        "markdown" | "md" => Some(fence),
+        "" | "text" | "txt" | "mdx" | "plaintext" => is_heading().then_some(fence),
+        _ => None,
+    }
 }
 
 /// The document with all edits made, or why not: all or none.
@@ -187,20 +229,17 @@ pub fn apply(document: &str, edits: &[Edit]) -> Result<String, Problem> {
     let mut lines: Vec<String> = document.lines().map(str::to_owned).collect();
     let mut problems = Vec::new();
     for (i, edit) in edits.iter().enumerate() {
-        let wanted: Vec<&str> = edit.search.lines().collect();
-        let begins =
-            || wanted.iter().find(|l| !l.trim().is_empty()).unwrap_or(&"").chars().take(80).collect();
-        let mut places = find(&lines, &wanted, |a, b| a == b);
-        if places.is_empty() {
-            places = find(&lines, &wanted, |a, b| a.trim_end() == b.trim_end());
-        }
-        match places[..] {
-            [place] => {
-                let replace = edit.replace.lines().map(str::to_owned);
-                lines.splice(place..place + wanted.len(), replace);
+        let place = if edit.or.is_empty() {
+            place_of(&lines, &edit.search, i + 1).map(|place| (place, &edit.search, &edit.replace))
+        } else {
+            divided(&lines, edit, i + 1)
+        };
+        match place {
+            Ok((place, search, replace)) => {
+                let replace = replace.lines().map(str::to_owned);
+                lines.splice(place..place + search.lines().count(), replace);
             }
-            [] => problems.push(Problem::NoMatch(i + 1, begins())),
-            _ => problems.push(Problem::Ambiguous(i + 1, begins())),
+            Err(problem) => problems.push(problem),
         }
     }
     match problems.len() {
@@ -217,6 +256,40 @@ pub fn apply(document: &str, edits: &[Edit]) -> Result<String, Problem> {
         return Err(Problem::TooLarge);
     }
     Ok(document)
+}
+
+/// The only place where the lines of `search` stand.
+fn place_of(lines: &[String], search: &str, number: usize) -> Result<usize, Problem> {
+    let wanted: Vec<&str> = search.lines().collect();
+    let begins = || wanted.iter().find(|l| !l.trim().is_empty()).unwrap_or(&"").chars().take(80).collect();
+    let mut places = find(lines, &wanted, |a, b| a == b);
+    if places.is_empty() {
+        places = find(lines, &wanted, |a, b| a.trim_end() == b.trim_end());
+    }
+    match places[..] {
+        [place] => Ok(place),
+        [] => Err(Problem::NoMatch(number, begins())),
+        _ => Err(Problem::Ambiguous(number, begins())),
+    }
+}
+
+/// The place of a block with several rows of `=`: that of the longest search that the document has. A shorter one would put
+/// lines in that stand there already.
+fn divided<'a>(
+    lines: &[String],
+    edit: &'a Edit,
+    number: usize,
+) -> Result<(usize, &'a String, &'a String), Problem> {
+    let first = (&edit.search, &edit.replace);
+    let divisions = std::iter::once(first).chain(edit.or.iter().map(|(search, replace)| (search, replace)));
+    divisions
+        .filter(|(search, _)| !search.trim().is_empty())
+        .filter_map(|(search, replace)| Some((place_of(lines, search, number).ok()?, search, replace)))
+        .next_back()
+        .map_or_else(
+            || place_of(lines, &edit.search, number).map(|place| (place, &edit.search, &edit.replace)),
+            Ok,
+        )
 }
 
 /// The first two places where `wanted` stands: more need not be known.
@@ -244,7 +317,7 @@ mod tests {
     }
 
     fn edit(search: &str, replace: &str) -> Edit {
-        Edit { search: search.into(), replace: replace.into() }
+        Edit::new(search, replace)
     }
 
     #[test]
@@ -255,6 +328,12 @@ mod tests {
             "Here is the document:\n\n# T\n\ntext\n",
             "Sure!\n```markdown\n# T\n\ntext\n```\nTell me if it helps.",
             "```md\n# T\n\ntext\n```",
+            "```\n# T\n\ntext\n```",
+            "````Markdown\n# T\n\ntext\n````",
+            "~~~\n# T\n\ntext\n~~~",
+            "Here:\n\n```text\n# T\n\ntext\n```\n\nShall I go on?",
+            "<think>\n# Not T\n</think>\n\n# T\n\ntext\n",
+            "# Not T\n</think>\n# T\n\ntext\n",
         ] {
             assert_eq!(read(answer), Ok(Draft::Whole("# T\n\ntext\n".into())), "{answer:?}");
         }
@@ -268,7 +347,15 @@ mod tests {
         let answer = format!("First:\n{}then\n```\n{}```\n", block("a\nb", "c"), block("d", ""));
         assert_eq!(read(&answer), Ok(Draft::Edits(vec![edit("a\nb", "c"), edit("d", "")])));
         let underlined = "<<<<< SEARCH\na\n=====\nTitle\n=======\nb\n>>>>>>>>> REPLACE";
-        assert_eq!(read(underlined), Ok(Draft::Edits(vec![edit("a", "Title\n=======\nb")])));
+        let Ok(Draft::Edits(edits)) = read(underlined) else { panic!() };
+        assert_eq!(apply("x\na\n", &edits).unwrap(), "x\nTitle\n=======\nb\n");
+        let both = "<<<<<<< SEARCH\nEnd\n=======\n\nBye.\n=======\nEnd\n=======\n\nGoodbye.\n>>>>>>> REPLACE";
+        let Ok(Draft::Edits(edits)) = read(both) else { panic!() };
+        assert_eq!(apply("End\n=======\n\nBye.\n", &edits).unwrap(), "End\n=======\n\nGoodbye.\n");
+        assert_eq!(
+            apply("End\n===\n\nEnd\n=======\n\nBye.\n", &edits).unwrap(),
+            "End\n===\n\nEnd\n=======\n\nGoodbye.\n"
+        );
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod child;
 mod code;
 mod console;
 mod edits;
+mod fences;
 mod git;
 mod halt;
 mod http;
@@ -35,6 +36,7 @@ mod settings;
 mod stop;
 #[cfg(test)]
 mod testing;
+mod thoughts;
 
 pub use http::agent;
 pub use life::main;

@@ -28,6 +28,8 @@ pub(crate) struct Assembly {
     /// An event that could not be read: what it held is missing.
     is_spoiled: bool,
     has_end_mark: bool,
+    /// An event of the usage alone came after the reason (OpenAI).
+    counted_after_stop: bool,
 }
 
 impl Assembly {
@@ -43,12 +45,20 @@ impl Assembly {
             error: None,
             is_spoiled: false,
             has_end_mark: false,
+            counted_after_stop: false,
         }
     }
 
-    /// Whether nothing that may still come can change what the reply is.
+    /// Whether nothing that may still come can change what the reply is. OpenAI's usage is the last thing before the end mark,
+    /// and a server that sends no mark may leave the connection open.
     pub(crate) fn is_over(&self) -> bool {
-        self.has_end_mark || self.error.is_some() || self.is_spoiled
+        let counted = self.dialect == Dialect::OpenAi && self.counted_after_stop;
+        self.has_end_mark || self.error.is_some() || self.is_spoiled || counted
+    }
+
+    /// Whether the model said why it stopped: the text is all there is.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.finish.is_some() && self.error.is_none() && !self.is_spoiled
     }
 
     /// Takes the next event.
@@ -129,8 +139,10 @@ impl Assembly {
             _ => {}
         }
         self.declined.push_str(delta["refusal"].as_str().unwrap_or_default());
+        let had_stopped = self.finish.is_some();
         self.finished(&choice["finish_reason"]);
         self.used(&json["usage"]);
+        self.counted_after_stop |= had_stopped && json["usage"].is_object() && choice.is_null();
         // Groq's place for it.
         self.used(&json["x_groq"]["usage"]);
     }
@@ -168,11 +180,10 @@ impl Assembly {
         if self.is_spoiled {
             return spoiled("an event of the streamed reply is not JSON");
         }
-        // Gemini has no mark beside the reason; of the others that send one, some compatible servers send only the reason.
+        // Gemini has no mark beside the reason; the others send one, and with the reason alone the text is whole too.
         let is_whole = match self.dialect {
             Dialect::Gemini => self.finish.is_some() || !self.feedback.is_null(),
-            Dialect::Anthropic => self.has_end_mark,
-            Dialect::OpenAi => self.has_end_mark || self.finish.is_some(),
+            Dialect::Anthropic | Dialect::OpenAi => self.has_end_mark || self.finish.is_some(),
         };
         if !is_whole {
             return spoiled("the streamed reply ended without its end mark");

@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod changes;
 pub mod failing;
+pub mod left_out;
 mod leftovers;
 pub mod path;
 pub mod repository;

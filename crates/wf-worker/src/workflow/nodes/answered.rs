@@ -8,6 +8,7 @@ use super::site::{self, Site};
 use crate::checkpoint::Reply;
 use crate::code::answer::{self, Change, FILE_BYTES, Named};
 use crate::code::changes::Entry;
+use crate::code::left_out;
 use crate::code::path::{Refusal, SafePath};
 use crate::code::tree::Fault;
 use crate::console::one_line;
@@ -218,19 +219,40 @@ fn made(now: Option<&str>, change: Change) -> Result<Option<String>, String> {
         (Change::Whole(text), _) if text.len() > FILE_BYTES => {
             Err(format!("it is larger than {FILE_BYTES} bytes"))
         }
-        (Change::Whole(text), _) => Ok(Some(text)),
+        (Change::Whole(text), Some(now)) => {
+            whole(&text, now)?;
+            Ok(Some(with_ends_of(now, text)))
+        }
+        (Change::Whole(text), None) => Ok(Some(text)),
         (Change::Delete, Some(_)) => Ok(None),
         (Change::Delete, None) => Err("it cannot be deleted, because it does not exist".into()),
         (Change::Edits(_), None) => {
             Err("there is nothing to edit: it does not exist, so give it whole".into())
         }
         (Change::Edits(edits), Some(text)) => {
+            for edit in &edits {
+                whole(&edit.replace, text)?;
+            }
             let edited = edits::apply(text, &edits).map_err(|problem| problem.to_string())?;
-            // Lines are compared without their ends; the ends stay as the file has them.
-            let is_dos = text.contains("\r\n") && !text.replace("\r\n", "").contains('\n');
-            Ok(Some(if is_dos { edited.replace('\n', "\r\n") } else { edited }))
+            Ok(Some(with_ends_of(text, edited)))
         }
     }
+}
+
+/// What says that the rest is left out would leave it out.
+fn whole(text: &str, before: &str) -> Result<(), String> {
+    match left_out::line(text, before) {
+        Some((number, line)) => Err(format!(
+            "line {number} stands for what is left out ({line:?}): give all of it, or edit blocks for what changes"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Lines are compared without their ends; the ends stay as the file has them.
+fn with_ends_of(before: &str, text: String) -> String {
+    let is_dos = before.contains("\r\n") && !before.replace("\r\n", "").contains('\n');
+    if is_dos { text.replace("\r\n", "\n").replace('\n', "\r\n") } else { text }
 }
 
 fn reasons(mut refused: Vec<String>) -> Result<(), Unusable> {

@@ -3,6 +3,7 @@
 use minijinja::context;
 
 use crate::checkpoint::Reply;
+use crate::code::left_out;
 use crate::edits::{self, Draft};
 use crate::halt::Halt;
 use crate::lineage;
@@ -63,7 +64,14 @@ fn usable(work: &Work, reply: &Reply) -> Result<(String, String), String> {
         return Err(format!("it was cut off at the limit of {} tokens", work.job.drafter.max_output_tokens));
     }
     match edits::read(&reply.text).map_err(|p| p.to_string())? {
-        Draft::Whole(document) => Ok((document, "a whole document".into())),
+        Draft::Whole(document) => {
+            if let Some((number, line)) = left_out::line(&document, &work.state.document) {
+                return Err(format!(
+                    "line {number} stands for what is left out ({line:?}): give the whole document, or edit blocks"
+                ));
+            }
+            Ok((document, "a whole document".into()))
+        }
         Draft::Edits(_) if work.state.document.is_empty() => Err("there is no document to edit yet".into()),
         Draft::Edits(edits) => {
             let document = edits::apply(&work.state.document, &edits).map_err(|p| p.to_string())?;

@@ -6,8 +6,8 @@ use wf_review::{Review, Verdict, same_blocking_findings};
 use super::site::{self, Site};
 use super::test_run;
 use crate::audit::Entry;
-use crate::code::answer::fence_around;
 use crate::code::changes::DIFF_BYTES;
+use crate::fences;
 use crate::halt::Halt;
 use crate::lineage;
 use crate::workflow::graph::{Done, Position};
@@ -42,7 +42,7 @@ pub fn diff(work: &mut Work, at: &Position) -> Result<Done, Halt> {
     };
     work.trace(lineage::Kind::Diff, &diff)?;
     let values = context! {
-        fence => fence_around(&diff),
+        fence => fences::around(&diff),
         diff,
         changed_tests => work.state.code.changed_tests(),
         test_command => test_run::shown(work)?,

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::site::Site;
-use crate::code::answer::fence_around;
 use crate::code::path::SafePath;
 use crate::code::tree::Fault;
+use crate::fences;
 use crate::halt::Halt;
 use crate::workflow::work::Work;
 
@@ -80,7 +80,7 @@ pub fn of(work: &Work, site: &Site) -> Result<View, Halt> {
         if !text.is_empty() && !text.ends_with('\n') {
             text.push('\n');
         }
-        view.files.push(Shown { path: path.clone(), fence: fence_around(&text), text });
+        view.files.push(Shown { path: path.clone(), fence: fences::around(&text), text });
     }
     let more = paths.len().saturating_sub(LISTED);
     view.listing = paths.into_iter().take(LISTED).collect();

@@ -32,7 +32,7 @@ fn inputs_are_refused_with_their_name_and_without_a_call() {
             Some(vec![b'x'; (1 << 20) + 1]),
             "input issues/43.md is larger than 1 MiB: split it",
         ),
-        (Input::File("issues".into()), None, "input issues cannot be read: it is not a regular file"),
+        (Input::File("issues".into()), None, "input issues cannot be read: it is a directory"),
         (sh("true"), None, "input command `sh -c true` is empty"),
         (sh("exit 4"), None, "input command `sh -c exit 4` failed with exit status: 4"),
         (sh("yes"), None, "input command `sh -c yes` is larger than 1 MiB: split it"),
