@@ -82,6 +82,8 @@ pub struct Attempt {
     pub output_ended: bool,
     /// What outlived it.
     pub leftovers: Vec<Leftover>,
+    /// How many more there were than are named.
+    pub unnamed: u32,
     /// Time between the order to start and the process, and between its end and this attempt's.
     pub overhead: Duration,
 }
@@ -113,6 +115,7 @@ impl Attempt {
             swept: false,
             output_ended: false,
             leftovers: Vec::new(),
+            unnamed: 0,
             overhead: Duration::ZERO,
         }
     }

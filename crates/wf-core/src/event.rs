@@ -65,6 +65,8 @@ pub enum Event {
         attempt: AttemptId,
         /// What outlived the worker.
         leftovers: Vec<Leftover>,
+        /// How many more there were than are named.
+        unnamed: u32,
     },
     /// The warden above an attempt is gone; the attempt's tree was swept.
     WardenLost {
@@ -72,6 +74,8 @@ pub enum Event {
         attempt: AttemptId,
         /// What was left of the tree.
         leftovers: Vec<Leftover>,
+        /// How many more there were than are named.
+        unnamed: u32,
     },
     /// A worker asks for a lease.
     Acquire {
@@ -346,6 +350,8 @@ pub enum Saying {
         item: ItemIndex,
         /// Which.
         leftovers: Vec<Leftover>,
+        /// How many more there were than are named.
+        unnamed: u32,
     },
     /// A watchdog asks a worker to stop.
     Watchdog {

@@ -69,6 +69,12 @@ pub enum AttemptEnd {
     Lost,
 }
 
+/// What is nothing is not written.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 /// How many items ended how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -306,6 +312,9 @@ pub enum Record {
         /// Processes that outlived it.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         leftovers: Vec<Leftover>,
+        /// How many more there were than are named.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        unnamed: u32,
         /// How much the item's log held then, in bytes: where the next attempt's part begins. The shell knows; nobody
         /// else does, and journals of earlier versions do not.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -358,4 +367,14 @@ pub enum Record {
         /// Of `worked_ms`, what was the supervisor's own doing, in microseconds.
         overhead_us: u64,
     },
+}
+
+impl Record {
+    /// Whose attempt begins or ends with it.
+    pub fn attempt_of(&self) -> Option<&ItemId> {
+        match self {
+            Record::AttemptStarted { item, .. } | Record::AttemptEnded { item, .. } => Some(item),
+            _ => None,
+        }
+    }
 }

@@ -183,8 +183,10 @@ impl Supervisor {
             }
             Event::OutputEnded { attempt } => self.output_ended(attempt, now),
             Event::Exited { attempt, end, alone } => self.exited(attempt, end, alone, now),
-            Event::Swept { attempt, leftovers } => self.swept(attempt, leftovers, now),
-            Event::WardenLost { attempt, leftovers } => self.warden_lost(attempt, leftovers, now),
+            Event::Swept { attempt, leftovers, unnamed } => self.swept(attempt, leftovers, unnamed, now),
+            Event::WardenLost { attempt, leftovers, unnamed } => {
+                self.warden_lost(attempt, leftovers, unnamed, now);
+            }
             Event::Acquire { attempt, request } => self.acquire(attempt, request, now),
             Event::Release { attempt, lease, outcome } => self.release(attempt, lease, &outcome, now),
             Event::Progress { attempt, node, iteration, share } => {

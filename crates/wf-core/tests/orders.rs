@@ -198,7 +198,7 @@ fn news_of_a_lost_warden_concern_only_the_attempt_it_held() {
         &mut supervisor,
         [
             (200, Event::Spawned { attempt: second, pid: 8 }),
-            (300, Event::WardenLost { attempt: FIRST, leftovers: Vec::new() }),
+            (300, Event::WardenLost { attempt: FIRST, leftovers: Vec::new(), unnamed: 0 }),
         ],
     );
     assert_eq!(outcome(&effects), None);

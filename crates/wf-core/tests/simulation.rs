@@ -162,7 +162,7 @@ impl World {
                 self.after(connect, Event::Connected { attempt });
                 if self.dice.chance(self.weather.wardens_lost) {
                     let delay = self.dice.ms(1, 60_000);
-                    self.after(delay, Event::WardenLost { attempt, leftovers: Vec::new() });
+                    self.after(delay, Event::WardenLost { attempt, leftovers: Vec::new(), unnamed: 0 });
                 }
             }
             Effect::Ask { attempt, .. } => {
@@ -185,7 +185,7 @@ impl World {
                     .then(|| Leftover { pid: 9, name: "sleep".into(), killed: true })
                     .into_iter()
                     .collect();
-                self.after(delay, Event::Swept { attempt, leftovers });
+                self.after(delay, Event::Swept { attempt, leftovers, unnamed: 0 });
                 self.after(delay, Event::OutputEnded { attempt });
             }
             Effect::StopReading { attempt } => self.after(Duration::ZERO, Event::OutputEnded { attempt }),
@@ -193,7 +193,7 @@ impl World {
                 if let Some(attempt) = self.occupied.get(&slot).copied() {
                     self.after(
                         Duration::from_millis(5),
-                        Event::WardenLost { attempt, leftovers: Vec::new() },
+                        Event::WardenLost { attempt, leftovers: Vec::new(), unnamed: 0 },
                     );
                 }
             }

@@ -159,7 +159,15 @@ fn in_project(
             commands::show::show(&location, &options, out)?;
         }
         Verb::Logs(args) => {
-            let options = LogsOptions { item: args.item.clone(), run: args.run.clone(), follow: args.follow };
+            let options = LogsOptions {
+                item: args.item.clone(),
+                run: args.run.clone(),
+                attempt: args.attempt,
+                follow: args.follow,
+                terminal: io::stdout().is_terminal().then(|| color(global, environ)),
+                now: jiff::Timestamp::now(),
+                time_zone,
+            };
             commands::logs::logs(&location, &options, &mut std::thread::sleep, out)?;
         }
         Verb::Clean(args) => {

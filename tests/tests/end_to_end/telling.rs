@@ -159,3 +159,47 @@ fn long_ids_are_shown_short_and_a_run_by_its_command_line_and_name() {
         .prints("tasks.txt --lines --name nightly -- wf-fixture-worker do={}");
     assert_eq!(p.run("list --json").code(0).json()[0]["name"], "nightly");
 }
+
+#[test]
+fn logs_are_found_by_position_and_hash_and_attempts_are_shown_apart() {
+    let p = Project::new();
+    p.write("tasks.txt", "out=one attempt=2 out=two\nout=x exit=4\n");
+    p.run("run tasks.txt --lines --item-retries 1 --max-fail 5 -- wf-fixture-worker do={}").code(1);
+    let id = p.summary()["items"][0]["id"].as_str().unwrap().to_owned();
+    let (beginning, hash) = id.rsplit_once('-').unwrap();
+    for name in ["#1", beginning, hash] {
+        let text = p.supervisor(["logs", name]).run().code(0).out();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].starts_with("--- attempt 1, ") && lines[2].starts_with("--- attempt 2, "), "{text}");
+        assert_eq!((lines[1], &lines[3..]), ("one", &["one", "two"][..]), "{text}");
+    }
+    assert_eq!(p.supervisor(["logs", "#1", "--attempt", "2"]).run().code(0).out(), "one\ntwo\n");
+    p.supervisor(["logs", "#1", "--attempt", "3"]).run().code(2).says("attempt 3");
+    p.supervisor(["logs", "#3"]).run().code(2);
+    p.supervisor(["logs", "out-oen-attempt-2"]).run().code(2).says("did you mean").says(&id);
+    let failed = p.run("logs --failed").code(0).out();
+    assert!(
+        failed.starts_with("=== out-x-") && failed.contains("exit code 4 ===\n--- attempt 1, "),
+        "{failed}"
+    );
+    p.supervisor(["show", "--item", hash]).run().code(0).prints(&id);
+}
+
+#[test]
+fn a_terminal_that_shows_a_log_obeys_nothing_of_it() {
+    let p = Project::with_items("a raw=\\e[2Jred\\x07\\n out=end\n");
+    p.run(&format!("run items.txt {DO}")).code(0);
+    let terminal = Terminal::new(80);
+    p.supervisor("logs a").on_terminal(&terminal).env("TERM", "xterm").run().code(0);
+    terminal.wait_shown("end");
+    assert!(!terminal.shown().contains("\x1b[2J"), "{:?}", terminal.shown());
+    assert!(p.run("logs a").code(0).out().contains("\x1b[2J"), "a pipe has every byte");
+}
+
+#[test]
+fn all_that_was_left_behind_is_counted() {
+    let p = Project::with_items("a\n");
+    let script = "i=0; while [ $i -lt 120 ]; do sleep 300 & i=$((i+1)); done";
+    let run = p.supervisor(["run", "items.txt", "--", "sh", "-c", script]).run();
+    run.code(0).says("[a] killed 120 processes left behind: sleep (").says(", and 112 more");
+}

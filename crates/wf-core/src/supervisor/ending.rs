@@ -54,20 +54,20 @@ impl Supervisor {
         self.out.push(Effect::Sweep { attempt: id, slot });
     }
 
-    pub(super) fn swept(&mut self, id: AttemptId, leftovers: Vec<Leftover>, now: Time) {
+    pub(super) fn swept(&mut self, id: AttemptId, leftovers: Vec<Leftover>, unnamed: u32, now: Time) {
         let Some(attempt) = self.attempt(id).filter(|a| a.phase == Phase::Sweeping) else { return };
-        attempt.leftovers = leftovers;
+        (attempt.leftovers, attempt.unnamed) = (leftovers, unnamed);
         attempt.swept = true;
         attempt.answer_by = None;
         attempt.phase = Phase::Closing(now + DRAIN);
         self.end_attempt(id, now);
     }
 
-    pub(super) fn warden_lost(&mut self, id: AttemptId, leftovers: Vec<Leftover>, now: Time) {
+    pub(super) fn warden_lost(&mut self, id: AttemptId, leftovers: Vec<Leftover>, unnamed: u32, now: Time) {
         let gone = |a: &&mut Attempt| !matches!(a.phase, Phase::Keys | Phase::Closing(_));
         let Some(attempt) = self.attempt(id).filter(gone) else { return };
         attempt.end.get_or_insert((AttemptEnd::Lost, now));
-        attempt.leftovers = leftovers;
+        (attempt.leftovers, attempt.unnamed) = (leftovers, unnamed);
         attempt.swept = true;
         attempt.answer_by = None;
         attempt.kill_at = None;
@@ -106,11 +106,13 @@ impl Supervisor {
             verdict: finished.as_ref().map(|(verdict, ..)| *verdict),
             wall_ms: whole_ms(wall),
             leftovers: attempt.leftovers.clone(),
+            unnamed: attempt.unnamed,
             log_bytes: None,
         });
         if !attempt.leftovers.is_empty() {
             let leftovers = std::mem::take(&mut attempt.leftovers);
-            self.out.push(Effect::Say(Saying::Leftovers { item: id.item, leftovers }));
+            let unnamed = attempt.unnamed;
+            self.out.push(Effect::Say(Saying::Leftovers { item: id.item, leftovers, unnamed }));
         }
         self.out.push(Effect::Close { attempt: id, slot });
         let retry = outcome.is_failure()

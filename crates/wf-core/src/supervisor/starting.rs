@@ -116,6 +116,7 @@ impl Supervisor {
                 verdict,
                 wall_ms: 0,
                 leftovers,
+                unnamed: 0,
                 log_bytes: None,
             });
             self.out.push(Effect::Close { attempt: id, slot });

@@ -86,7 +86,11 @@ which is written only where there is none yet. A template that was edited is kep
   wf-supervisor show --item 42            what happened to item 42")]
     Show(ShowArgs),
     /// Print what an item's worker wrote
-    #[command(after_help = "Examples:\n  wf-supervisor logs 42\n  wf-supervisor logs 42 -f --run 7f3a")]
+    #[command(after_help = "Examples:
+  wf-supervisor logs 42
+  wf-supervisor logs 42 -f --run 7f3a
+  wf-supervisor logs '#16' --attempt 2    the sixteenth item's second try
+  wf-supervisor logs --failed             all that failed in the latest run")]
     Logs(LogsArgs),
     /// Show the key pool: names, limits, what is left, state; never a secret
     #[command(after_help = "Exit codes: 0; with --check 1 when a key was refused or could not be checked.")]
@@ -150,8 +154,15 @@ pub struct ShowArgs {
 /// `logs`.
 #[derive(Args, Clone, Debug)]
 pub struct LogsArgs {
-    /// The item's id
-    pub item: String,
+    /// The item: its id, a beginning of it, the hash at its end, or its position as '#16'
+    #[arg(required_unless_present = "failed")]
+    pub item: Option<String>,
+    /// The outputs of all items that failed, of the latest run or of --run
+    #[arg(long, conflicts_with_all = ["item", "attempt", "follow"])]
+    pub failed: bool,
+    /// Only what this attempt wrote, from 1
+    #[arg(long, value_name = "N", value_parser = value::positive, conflicts_with = "follow")]
+    pub attempt: Option<u32>,
     /// The run's id, or the end of it [default: the latest that has the item]
     #[arg(long, value_name = "RUN")]
     pub run: Option<String>,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use wf_core::ItemId;
 
 use super::pool;
 use crate::store::StoreError;
@@ -14,6 +15,7 @@ use crate::store::board::PoolBoard;
 use crate::store::error::unless_closed;
 use crate::store::layout::{Location, StateDir};
 use crate::store::moment::span;
+use crate::store::name::{Meant, meant, near};
 use crate::store::run_dir::RunDir;
 use crate::store::summary::{self, Page, Rows, RunState, RunSummary, write_summary};
 use crate::store::text::one_line;
@@ -46,9 +48,9 @@ pub struct ShowOptions {
 pub fn show(location: &Location, options: &ShowOptions, out: &mut dyn Write) -> Result<(), StoreError> {
     let state = location.require()?;
     let result = if let Some(name) = &options.item {
-        let (run, mut summary) = run_with(&state, options.run.as_deref(), name, options.now)?;
+        let (run, mut summary, label) = run_with(&state, options.run.as_deref(), name, options.now)?;
         see_pool(&run, &mut summary, options.now);
-        item::show_item(&state, &run, &summary, name, options, out)
+        item::show_item(&state, &run, &summary, &label, options, out)
     } else {
         let run = state.find_run(options.run.as_deref())?;
         let mut summary = summary::load(&run, options.now)?;
@@ -67,15 +69,18 @@ fn see_pool(run: &RunDir, summary: &mut RunSummary, now: Timestamp) {
     }
 }
 
-/// The named run, or the newest that has the item.
+/// The named run, or the newest that has the item, and the item's label. The item's whole name counts in any run before a
+/// part of one does.
 fn run_with(
     state: &StateDir,
     run: Option<&str>,
     item: &str,
     now: Timestamp,
-) -> Result<(RunDir, RunSummary), StoreError> {
+) -> Result<(RunDir, RunSummary, String), StoreError> {
     let latest = state.find_run(run)?;
-    let unknown = StoreError::UnknownItem { item: item.to_owned(), run: latest.id().to_string() };
+    let latest_id = latest.id().to_string();
+    let mut alike = Vec::new();
+    let mut by_part = None;
     let candidates = match run {
         Some(_) => vec![latest],
         None => state.run_ids()?.iter().rev().map(|id| state.run(id)).collect(),
@@ -83,13 +88,29 @@ fn run_with(
     let only = candidates.len() == 1;
     for run in candidates {
         match summary::load(&run, now) {
-            Ok(summary) if summary.find(item).is_some() => return Ok((run, summary)),
+            Ok(summary) if summary.find(item).is_some() => return Ok((run, summary, item.to_owned())),
+            Ok(summary) if by_part.is_none() => {
+                let ids: Vec<ItemId> = summary.items.iter().map(|item| item.id.clone()).collect();
+                match meant(item, &summary.prefix, &ids) {
+                    Meant::One(id) => {
+                        let label = id.label(&summary.prefix);
+                        by_part = Some(Ok((run, summary, label)));
+                    }
+                    Meant::Several(items) => {
+                        let (item, run) = (item.to_owned(), run.id().to_string());
+                        by_part = Some(Err(StoreError::SeveralItems { item, items, run }));
+                    }
+                    Meant::Nobody if alike.is_empty() => alike = near(item, &summary.prefix, &ids),
+                    Meant::Nobody => {}
+                }
+            }
             // A run that cannot be read hides the item in it, but not in older ones.
             Err(e) if only => return Err(e),
             Ok(_) | Err(_) => {}
         }
     }
-    Err(unknown)
+    let unknown = || StoreError::UnknownItem { item: item.to_owned(), run: latest_id, near: alike };
+    by_part.unwrap_or_else(|| Err(unknown()))
 }
 
 fn show_run(

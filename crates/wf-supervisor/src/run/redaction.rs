@@ -78,6 +78,7 @@ mod tests {
                 verdict: None,
                 wall_ms: 0,
                 leftovers: Vec::new(),
+                unnamed: 0,
                 log_bytes: None,
             },
             Record::Pool { message: "refused: hunter2hunter2".into() },

@@ -256,15 +256,15 @@ impl House {
         self.living.borrow_mut().remove(&warden.pid());
         let spare: Vec<i32> = self.living.borrow().iter().copied().collect();
         let buried = tokio::task::spawn_blocking(move || warden.bury(&spare, BURIAL)).await;
-        let leftovers = match buried {
+        let (leftovers, unnamed) = match buried {
             Ok(Ok(swept)) => leftovers(swept),
             Ok(Err(error)) => {
                 log::warn!("slot {}: cannot bury its warden: {error}", seat.slot.0);
-                Vec::new()
+                (Vec::new(), 0)
             }
             Err(error) => {
                 log::warn!("slot {}: the burial of its warden failed: {error}", seat.slot.0);
-                Vec::new()
+                (Vec::new(), 0)
             }
         };
         if let Err(error) = self.fill(seat) {
@@ -272,7 +272,7 @@ impl House {
             let _ = self.events.send(Event::Trouble { what }).await;
         }
         if let Some(attempt) = attempt {
-            let _ = self.events.send(Event::WardenLost { attempt, leftovers }).await;
+            let _ = self.events.send(Event::WardenLost { attempt, leftovers, unnamed }).await;
         }
     }
 }
@@ -327,7 +327,8 @@ impl Seat {
             }
             Report::Swept(swept) => {
                 self.current.set(None);
-                Event::Swept { attempt, leftovers: leftovers(swept) }
+                let (leftovers, unnamed) = leftovers(swept);
+                Event::Swept { attempt, leftovers, unnamed }
             }
             Report::Frozen | Report::Broken(_) => return None,
         })
@@ -377,8 +378,10 @@ async fn hear(house: Rc<House>, seat: Rc<Seat>, ear: AsyncFd<OwnedFd>) {
     }
 }
 
-fn leftovers(swept: Swept) -> Vec<Leftover> {
+/// What a sweep found, and how many more than it names.
+fn leftovers(swept: Swept) -> (Vec<Leftover>, u32) {
     let named = |l: wf_warden::Leftover, killed| Leftover { pid: l.pid.unsigned_abs(), name: l.name, killed };
     let killed = swept.killed.into_iter().map(|l| named(l, true));
-    killed.chain(swept.unkillable.into_iter().map(|l| named(l, false))).collect()
+    let all = killed.chain(swept.unkillable.into_iter().map(|l| named(l, false)));
+    (all.collect(), swept.unnamed)
 }

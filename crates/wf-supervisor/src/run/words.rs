@@ -8,6 +8,7 @@ use wf_core::{Outcome, RECORDS_PER_SECOND, Saying, StopCause, Time, words};
 
 use crate::store::board::on_the_wall;
 use crate::store::moment::moment;
+use crate::store::text::grouped;
 
 /// A line for people: the coordinator's own, or one that carries an item's prefix.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,19 +48,24 @@ impl Speaker {
                 }
                 vec![Line::Item(*item, text)]
             }
-            Saying::Leftovers { item, leftovers } => {
+            Saying::Leftovers { item, leftovers, unnamed } => {
                 let name = |killed: bool| {
                     let list = leftovers.iter().filter(|l| l.killed == killed);
                     list.map(|l| format!("{} ({})", l.name, l.pid)).collect::<Vec<_>>()
                 };
                 let (gone, left) = (name(true), name(false));
+                // The longer list is the one that came to its bound.
+                let unnamed = *unnamed as usize;
+                let more = if gone.len() >= left.len() { (unnamed, 0) } else { (0, unnamed) };
                 let mut lines = Vec::new();
                 if !gone.is_empty() {
-                    let text = format!("killed {} left behind: {}", count(gone.len(), "process"), few(&gone));
+                    let all = count(gone.len() + more.0, "process");
+                    let text = format!("killed {all} left behind: {}", few(&gone, more.0));
                     lines.push(Line::Item(*item, text));
                 }
                 if !left.is_empty() {
-                    let text = format!("could not kill {}: {}", count(left.len(), "process"), few(&left));
+                    let all = count(left.len() + more.1, "process");
+                    let text = format!("could not kill {all}: {}", few(&left, more.1));
                     lines.push(Line::Item(*item, text));
                 }
                 lines
@@ -152,7 +158,7 @@ impl Speaker {
                 let names: Vec<String> = keys.iter().map(|index| key(*index).to_owned()).collect();
                 format!(
                     "warning: the keys {} seem to share one quota: give them one quota_group in wf.toml",
-                    few(&names)
+                    few(&names, 0)
                 )
             }
             Notice::Exhausted { keys, waiting, provider } => {
@@ -224,14 +230,15 @@ fn rounded(d: Duration) -> String {
 /// `1 worker`, `3 workers`, `2 processes`.
 pub fn count(n: usize, noun: &str) -> String {
     let plural = if noun.ends_with('s') { "es" } else { "s" };
-    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}{plural}") }
+    if n == 1 { format!("1 {noun}") } else { format!("{} {noun}{plural}", grouped(n as u64)) }
 }
 
-/// At most eight names; a fork bomb's list helps nobody.
-fn few(names: &[String]) -> String {
-    match names.len() {
-        0..=8 => names.join(", "),
-        n => format!("{}, and {} more", names[..8].join(", "), n - 8),
+/// At most eight names, and how many more there are, those included that nobody named; a fork bomb's list helps nobody.
+fn few(names: &[String], unnamed: usize) -> String {
+    let shown = names.len().min(8);
+    match names.len() - shown + unnamed {
+        0 => names.join(", "),
+        more => format!("{}, and {} more", names[..shown].join(", "), grouped(more as u64)),
     }
 }
 
@@ -318,11 +325,17 @@ mod tests {
     #[test]
     fn leftovers_are_named_but_not_by_the_hundred() {
         let leftovers = (0..20).map(|pid| Leftover { pid, name: "sleep".into(), killed: pid > 0 }).collect();
-        let text = say(&Saying::Leftovers { item: ItemIndex(7), leftovers });
+        let text = say(&Saying::Leftovers { item: ItemIndex(7), leftovers, unnamed: 0 });
         assert_eq!(
             text,
             "[7] killed 19 processes left behind: sleep (1), sleep (2), sleep (3), sleep (4), sleep (5), sleep (6), \
              sleep (7), sleep (8), and 11 more\n[7] could not kill 1 process: sleep (0)"
+        );
+        let leftovers = (0..64).map(|pid| Leftover { pid, name: "a".into(), killed: true }).collect();
+        let text = say(&Saying::Leftovers { item: ItemIndex(7), leftovers, unnamed: 1_936 });
+        assert_eq!(
+            text,
+            "[7] killed 2,000 processes left behind: a (0), a (1), a (2), a (3), a (4), a (5), a (6), a (7), and 1,992 more"
         );
     }
 }

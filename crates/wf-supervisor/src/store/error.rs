@@ -3,6 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// ` (did you mean LLD-42?)`, where something is like it.
+fn did_you_mean(near: &[String]) -> String {
+    if near.is_empty() { String::new() } else { format!(" (did you mean {}?)", near.join(" or ")) }
+}
+
 /// A failure of the store. Its text is a sentence for the operator: what happened, to which file, what to do next.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -103,22 +108,49 @@ pub enum StoreError {
         matches: Vec<String>,
     },
     /// The item is not part of the run.
-    #[error("no item {item:?} in run {run}; `wf-supervisor show {run}` lists its items")]
+    #[error("no item {item:?} in run {run}{}; `wf-supervisor show {run}` lists its items", did_you_mean(.near))]
     UnknownItem {
         /// As asked for.
         item: String,
         /// The run's id.
         run: String,
+        /// Labels that are like it.
+        near: Vec<String>,
+    },
+    /// More than one item may be meant.
+    #[error("{item:?} may mean several items of run {run} ({}): write more of its name, or its position as '#N'", .items.join(", "))]
+    SeveralItems {
+        /// As asked for.
+        item: String,
+        /// The labels of some of them.
+        items: Vec<String>,
+        /// The run's id.
+        run: String,
+    },
+    /// The item has no such attempt, or the run was of a version that did not write down where attempts begin.
+    #[error(
+        "run {run} knows of no output of attempt {attempt} of {item}; `wf-supervisor show --item {item} {run}` tells of its attempts"
+    )]
+    NoAttempt {
+        /// Its label.
+        item: String,
+        /// As asked for.
+        attempt: u32,
+        /// The run's id.
+        run: String,
     },
     /// No run has output of the item.
     #[error(
-        "no run in {path} has output of an item {item:?}; `wf-supervisor show` lists the items of the latest run"
+        "no run in {path} has output of an item {item:?}{}; `wf-supervisor show` lists the items of the latest run",
+        did_you_mean(.near)
     )]
     NoLog {
         /// As asked for.
         item: String,
         /// The state directory.
         path: PathBuf,
+        /// Labels that are like it.
+        near: Vec<String>,
     },
     /// A run's journal lacks its first line, so nothing can be said about it.
     #[error("{path} has no readable first line, so nothing is known about its run")]
@@ -140,6 +172,8 @@ impl StoreError {
             | StoreError::UnknownRun { .. }
             | StoreError::AmbiguousRun { .. }
             | StoreError::UnknownItem { .. }
+            | StoreError::SeveralItems { .. }
+            | StoreError::NoAttempt { .. }
             | StoreError::NoLog { .. } => 2,
             _ => 125,
         }

@@ -63,6 +63,7 @@ pub fn attempt_ended(item: &str, attempt: u32, code: u8) -> Record {
         verdict: None,
         wall_ms: 2500,
         leftovers: Vec::new(),
+        unnamed: 0,
         log_bytes: None,
     }
 }

@@ -32,7 +32,11 @@ pub(super) fn show_item(
     out: &mut dyn Write,
 ) -> Result<(), StoreError> {
     let Some(item) = summary.find(name) else {
-        return Err(StoreError::UnknownItem { item: name.to_owned(), run: summary.run.clone() });
+        return Err(StoreError::UnknownItem {
+            item: name.to_owned(),
+            run: summary.run.clone(),
+            near: Vec::new(),
+        });
     };
     let files = files(state, run, summary, item);
     if options.json {
@@ -276,7 +280,7 @@ fn words(record: &Record) -> String {
         }
         Record::Asked { why, .. } => format!("asked to stop: {}", text(why)),
         Record::Killed { why, .. } => format!("killed: {}", text(why)),
-        Record::AttemptEnded { attempt, end, wall_ms, leftovers, .. } => {
+        Record::AttemptEnded { attempt, end, wall_ms, leftovers, unnamed, .. } => {
             let end = match end {
                 AttemptEnd::Exited { code } => format!("exited with code {code}"),
                 AttemptEnd::Signalled { signal } => format!("ended by signal {signal}"),
@@ -287,6 +291,10 @@ fn words(record: &Record) -> String {
             for leftover in leftovers.iter().take(10) {
                 let fate = if leftover.killed { "killed" } else { "could not be killed" };
                 let _ = write!(words, "; left {} ({}), {fate}", text(&leftover.name), leftover.pid);
+            }
+            let more = leftovers.len().saturating_sub(10) as u64 + u64::from(*unnamed);
+            if more > 0 {
+                let _ = write!(words, "; and {} more", grouped(more));
             }
             words
         }
