@@ -143,7 +143,14 @@ impl PoolBoard {
             "usable".clone_into(&mut self.condition);
         }
         let age = Duration::try_from(now.duration_since(self.at)).unwrap_or(Duration::ZERO);
+        let now_or = |until: Timestamp| until.min(now).max(self.at);
         for key in &mut self.keys {
+            // It stays limited while nothing happens, and is no longer than it was said to be.
+            if let (Some(until), "limited" | "day-exhausted") = (key.until, key.state.as_str()) {
+                let more = now_or(until).duration_since(self.at).unsigned_abs();
+                let more = u64::try_from(more.as_millis()).unwrap_or(u64::MAX);
+                key.limited_ms = key.limited_ms.saturating_add(more);
+            }
             if is_past(&mut key.until) {
                 let state = if key.reserved > 0 { "reserved" } else { "available" };
                 state.clone_into(&mut key.state);
@@ -245,14 +252,18 @@ mod tests {
     #[test]
     fn time_alone_ends_blocks_and_gives_minutes_back() {
         let soon = board().seen_at(at(20_000));
-        assert_eq!(soon, board());
+        let mut expected = board();
+        expected.keys[0].limited_ms += 20_000;
+        assert_eq!(soon, expected);
         let later = board().seen_at(at(43_000));
         let key = &later.keys[0];
+        assert_eq!(key.limited_ms, 43_007);
         assert_eq!((later.condition.as_str(), key.state.as_str(), key.until), ("usable", "reserved", None));
         assert_eq!(key.quotas[0].requests.as_ref().unwrap().left, 3);
         assert_eq!(key.quotas[0].day.as_ref().unwrap().left, 50, "its day is over");
         assert_eq!(later.paused[0].until, None);
         let much_later = board().seen_at(at(60_000));
+        assert_eq!(much_later.keys[0].limited_ms, 43_007, "only while it was");
         let quota = &much_later.keys[0].quotas[0];
         // Its one lease is still out.
         assert_eq!(quota.requests.as_ref().unwrap().left, 59);

@@ -123,20 +123,24 @@ impl Selection<'_> {
             }
         }
         chosen.truncate(MOST_ROWS);
-        // The sums say how many there are.
-        let rest = if rows == Rows::Wrong { Vec::new() } else { rest(summary, &chosen) };
+        // Of a quiet run the sums say how many there are of those that are well.
+        let rest = rest(summary, &chosen, |item| rows == Rows::Telling || is_wrong(item));
         Selection { rest, rows: chosen }
     }
 }
 
 /// The items without a line, counted by how they stand: `4,990 succeeded`, `5,000 skipped`.
-fn rest(summary: &RunSummary, chosen: &[(u32, &ItemSummary)]) -> Vec<String> {
+fn rest(
+    summary: &RunSummary,
+    chosen: &[(u32, &ItemSummary)],
+    belongs: impl Fn(&ItemSummary) -> bool,
+) -> Vec<String> {
     let mut counts: Vec<(&str, i64)> = Vec::new();
     let mut count = |word: &'static str, by: i64| match counts.iter_mut().find(|(known, _)| *known == word) {
         Some((_, n)) => *n += by,
         None => counts.push((word, by)),
     };
-    for item in &summary.items {
+    for item in summary.items.iter().filter(|item| belongs(item)) {
         count(item.word(), 1);
     }
     for (_, item) in chosen {

@@ -149,6 +149,8 @@ fn a_long_run_shows_what_is_wrong_and_counts_the_rest() {
         many.lines().filter(|line| line.contains("exit code 1") && line.starts_with("LLD-")).count(),
         MOST_ROWS
     );
+    let quiet = page(&long(5_000, |_| Outcome::Failed), false, None, Rows::Wrong);
+    assert!(quiet.contains("\nand 4,800 failed (`"), "{quiet}");
     assert!(many.contains("\nand 4,800 failed (`wf-supervisor show --all` has a line for each)\n"), "{many}");
 }
 
