@@ -174,6 +174,9 @@ pub enum Record {
         action: PlanAction,
         /// SHA-256 over all that makes the item the same work: workflow or command, text, environment, input.
         fingerprint: String,
+        /// It was done, or waited for a person, and `--redo` has it worked on again.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        redo: bool,
         /// Why, in words for a person.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         detail: String,

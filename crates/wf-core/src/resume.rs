@@ -14,6 +14,8 @@ pub struct LastWork {
     pub outcome: Option<Outcome>,
     /// What made it the same work then.
     pub fingerprint: String,
+    /// A later run meant to do it again (`--redo`) and ended before it came to it.
+    pub owes_redo: bool,
 }
 
 /// The item's checkpoint.
@@ -73,7 +75,7 @@ pub struct ItemFacts<'a> {
     pub checkpoint: &'a Checkpoint,
     /// Who works on it.
     pub held_by: Option<&'a Holder>,
-    /// `--redo`.
+    /// The item is to be done again, or to go on where a person had to look (`--redo`).
     pub redo: bool,
     /// Chosen by `--all`, which leaves items alone that have an output.
     pub by_all: bool,
@@ -169,6 +171,9 @@ fn done(facts: &ItemFacts<'_>, last: &LastWork) -> Decision {
         (Some(output), None) => starts(facts, PlanAction::Rerun, format!("{output} is gone since run {run}")),
         (Some(output), Some(_)) if !is_ours(facts) => {
             stays(PlanAction::Skip, format!("done in run {run}; {output} was changed since and stays"))
+        }
+        _ if last.owes_redo => {
+            stays(PlanAction::Skip, format!("done in run {run}; --redo was not through with it"))
         }
         _ => stays(PlanAction::Skip, format!("done in run {run}")),
     }

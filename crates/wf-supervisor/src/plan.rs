@@ -15,7 +15,7 @@ use wf_core::{ItemId, PlanAction};
 use wf_worker::workflow::Builtin;
 
 use crate::cli::RunArgs;
-use crate::cli::value::WorkflowName;
+use crate::cli::value::{Redo, WorkflowName};
 use crate::config::{InputSource, Settings, Work, WorkflowSettings};
 use crate::exit::{Trouble, refused};
 use crate::items::placeholders::shown;
@@ -143,6 +143,12 @@ pub struct PlannedItem {
     pub next: Option<(String, u32)>,
     /// The run that did something for it last.
     pub last_run: Option<String>,
+    /// It works only because it is redone.
+    pub redo: bool,
+    /// `--redo` concerns it, whether or not it would work without.
+    pub redo_asked: bool,
+    /// A redo that is not gone on with did not come to it.
+    pub owes_redo: bool,
 }
 
 impl PlannedItem {
@@ -167,10 +173,11 @@ impl Plan {
     /// Makes the plan. `by_all`: the items were found by `--all`.
     pub fn make(settings: &Settings, items: Vec<ItemSpec>, by_all: bool, past: &dyn Past) -> Plan {
         let counts_calls = matches!(settings.work, Work::Workflow(_));
+        let redo = Redoing::of(settings, &items, past);
         let items = items
             .into_iter()
             .enumerate()
-            .map(|(index, item)| plan_item(settings, index, item, by_all, past))
+            .map(|(index, item)| plan_item(settings, index, item, by_all, redo, past))
             .collect();
         Plan { items, by_all, counts_calls }
     }
@@ -212,7 +219,12 @@ impl Plan {
             _ => "earlier runs".to_owned(),
         };
         (!done.is_empty()).then(|| {
-            format!("{} of {} already done in {place}; --redo repeats them", done.len(), self.items.len())
+            let owed = done.iter().filter(|i| i.owes_redo).count();
+            let again = match owed {
+                0 => "--redo repeats them".to_owned(),
+                owed => format!("--redo goes on with {owed} of them that an unfinished redo did not come to"),
+            };
+            format!("{} of {} already done in {place}; {again}", done.len(), self.items.len())
         })
     }
 
@@ -230,6 +242,47 @@ impl Plan {
             0 => format!("nothing to do: no file matches {pattern} in {}", dir.display()),
             count => format!("nothing to do: {count} of {count} inputs ({pattern}) have their output"),
         })
+    }
+}
+
+/// What `--redo` has done again in this list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Redoing {
+    /// What is not done, and items named by `--redo-item`.
+    Nothing,
+    /// What a redo that ended early did not come to: doing the rest again would pay for it twice.
+    TheRest,
+    /// What is done or waits for a person.
+    All,
+    /// What waits for a person; what failed is run again anyway.
+    Failed,
+}
+
+impl Redoing {
+    fn of(settings: &Settings, items: &[ItemSpec], past: &dyn Past) -> Redoing {
+        match settings.redo {
+            Redo::Off => Redoing::Nothing,
+            Redo::Failed => Redoing::Failed,
+            Redo::On if items.iter().any(|item| past.last(&item.id).is_some_and(|last| last.owes_redo)) => {
+                Redoing::TheRest
+            }
+            Redo::All | Redo::On => Redoing::All,
+        }
+    }
+
+    fn concerns(self, settings: &Settings, id: &ItemId, last: Option<&LastWork>) -> bool {
+        let is_done = last.and_then(|last| last.outcome).is_some_and(wf_core::Outcome::is_done);
+        let is_named = settings.redo_items.iter().any(|named| named == id);
+        is_named
+            || match self {
+                Redoing::Nothing => false,
+                // What the unfinished redo itself brought to an end stays so.
+                Redoing::TheRest => last.is_none_or(|last| {
+                    last.owes_redo || !(is_done || last.outcome == Some(wf_core::Outcome::NeedsRevision))
+                }),
+                Redoing::All => true,
+                Redoing::Failed => !is_done,
+            }
     }
 }
 
@@ -259,6 +312,7 @@ fn plan_item(
     index: usize,
     item: ItemSpec,
     by_all: bool,
+    redo: Redoing,
     past: &dyn Past,
 ) -> PlannedItem {
     let last = past.last(&item.id);
@@ -286,7 +340,8 @@ fn plan_item(
         None if seen.input_bytes.is_some() => InputState::Present,
         None => InputState::NotNeeded,
     };
-    let decision = decide(&ItemFacts {
+    let redo = redo.concerns(settings, &item.id, last.as_ref());
+    let facts = ItemFacts {
         fingerprint: &seen.fingerprint,
         last: last.as_ref(),
         input,
@@ -295,10 +350,16 @@ fn plan_item(
         output_of_ours: output_of_ours.as_deref(),
         checkpoint: &checkpoint,
         held_by: holder.as_ref(),
-        redo: settings.redo,
+        redo,
         by_all,
         start: &seen.start,
-    });
+    };
+    let decision = decide(&facts);
+    let works = |decision: &Decision| {
+        matches!(decision.action, PlanAction::Run | PlanAction::Resume | PlanAction::Rerun)
+    };
+    let redo_asked = redo;
+    let redo = redo && works(&decision) && !works(&decide(&ItemFacts { redo: false, ..facts }));
     let next = match checkpoint {
         Checkpoint::At { node, iteration } if decision.checkpoint == CheckpointUse::Continue => {
             Some((node, iteration))
@@ -314,6 +375,9 @@ fn plan_item(
         calls_at_most: 0,
         tokens_about: 0,
         next,
+        owes_redo: !redo && last.as_ref().is_some_and(|last| last.owes_redo),
+        redo,
+        redo_asked,
         last_run: last.map(|l| l.run),
     };
     if let (Work::Workflow(workflow), true) = (&settings.work, planned.works()) {

@@ -1,6 +1,7 @@
 //! The same command again, other commands, and two runs on one item.
 
-use wf_tests::Project;
+use nix::sys::signal::Signal;
+use wf_tests::{Project, lines};
 
 const DO: &str = "-- wf-fixture-worker do={}";
 const COUNT: &str = "-- wf-fixture-worker count=starts --";
@@ -23,6 +24,73 @@ fn redo_runs_what_is_done_again() {
     p.run(&format!("run items.txt --redo {COUNT}")).code(0);
     assert_eq!(p.sorted_lines("starts"), ["a 1", "a 1"]);
     assert_eq!(p.outcome("a"), "succeeded");
+}
+
+/// Six items that are done. Each waits for its `go-N`.
+fn six_done() -> (Project, String) {
+    let p = Project::new();
+    p.write("items.txt", lines(6, |n| format!("i{n} count=starts touch=up-{n} await=go-{n}\n")));
+    for n in 0..6 {
+        p.write(&format!("go-{n}"), "");
+    }
+    let command = format!("run items.txt {DO}");
+    p.run(&command).code(0);
+    (p, command)
+}
+
+/// How often each of them was started.
+fn starts(p: &Project) -> [usize; 6] {
+    let lines = p.sorted_lines("starts");
+    std::array::from_fn(|n| lines.iter().filter(|line| line.starts_with(&format!("i{n} "))).count())
+}
+
+#[test]
+fn a_redo_that_was_stopped_goes_on_with_the_rest_of_it() {
+    for signal in [Signal::SIGINT, Signal::SIGKILL] {
+        let (p, command) = six_done();
+        let redo = command.replace("-- ", "--redo -- ");
+        for n in 2..6 {
+            std::fs::remove_file(p.path(format!("go-{n}"))).unwrap();
+        }
+        std::fs::remove_file(p.path("up-2")).unwrap();
+        let mut run = p.start(&redo);
+        run.wait_file("up-2");
+        run.signal(signal);
+        run.wait();
+        assert_eq!(starts(&p), [2, 2, 2, 1, 1, 1], "{signal}");
+        for n in 2..6 {
+            p.write(&format!("go-{n}"), "");
+        }
+        let plan = p.run(&redo.replace("run items.txt", "run items.txt --dry-run"));
+        plan.code(0).prints("4 to work on").prints("2 done");
+        // Without the option what is done stays done, and a line says what is open.
+        let plan = p.run(&command.replace("run items.txt", "run items.txt --dry-run"));
+        plan.code(0).prints("1 to work on").prints("--redo was not through with it");
+
+        p.run(&redo).code(0);
+        assert_eq!(starts(&p), [2, 2, 3, 2, 2, 2], "{signal}");
+        // That one is through: the next begins anew.
+        p.run(&redo).code(0);
+        assert_eq!(starts(&p), [3, 3, 4, 3, 3, 3], "{signal}");
+    }
+}
+
+#[test]
+fn a_redo_begins_anew_or_takes_a_part_when_asked_to() {
+    let (p, command) = six_done();
+    std::fs::remove_file(p.path("go-1")).unwrap();
+    std::fs::remove_file(p.path("up-1")).unwrap();
+    let mut run = p.start(&command.replace("-- ", "--redo -- "));
+    run.wait_file("up-1");
+    run.signal(Signal::SIGKILL);
+    run.wait();
+    p.write("go-1", "");
+    p.run(&command.replace("-- ", "--redo=all -- ")).code(0);
+    assert_eq!(starts(&p), [3, 3, 2, 2, 2, 2]);
+    p.run(&command.replace("-- ", "--redo=failed -- ")).code(0).says("6 of 6 already done");
+    p.run(&command.replace("-- ", "--redo-item i4 --redo-item i5 -- ")).code(0);
+    assert_eq!(starts(&p), [3, 3, 2, 2, 3, 3]);
+    p.run(&command.replace("-- ", "--redo=some -- ")).code(2).says("none of all, failed");
 }
 
 #[test]

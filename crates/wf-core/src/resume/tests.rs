@@ -9,7 +9,7 @@ const OUTPUT: &str = "docs/lld/LLD-42.md";
 const START: &str = "issues/42.md -> docs/lld/LLD-42.md";
 
 fn last(outcome: Option<Outcome>, fingerprint: &str) -> LastWork {
-    LastWork { run: RUN.to_owned(), outcome, fingerprint: fingerprint.to_owned() }
+    LastWork { run: RUN.to_owned(), outcome, fingerprint: fingerprint.to_owned(), owes_redo: false }
 }
 
 fn at() -> Checkpoint {

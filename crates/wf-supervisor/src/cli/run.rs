@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::list::ListArgs;
-use super::value::{self, Limit, OutputMode, ProgressMode, WorkflowName};
+use super::value::{self, Limit, OutputMode, ProgressMode, Redo, WorkflowName};
 
 /// `run`. What is `None` is left to the environment, `wf.toml` and the defaults.
 #[derive(Args, Clone, Debug, Default)]
@@ -45,9 +45,14 @@ pub struct RunArgs {
     /// Every line is an item's text; its id is a slug of the text plus a short hash
     #[arg(long, help_heading = "Items")]
     pub lines: bool,
-    /// Run items again that are done or need revision
-    #[arg(long, help_heading = "Items")]
-    pub redo: bool,
+    /// Run items again that are done or need revision; after a redo that was stopped, go on with the rest of it.
+    /// `--redo=all` begins anew, `--redo=failed` leaves alone what is done
+    #[arg(long, value_name = "WHICH", help_heading = "Items", num_args = 0..=1, require_equals = true,
+          default_missing_value = "on", value_parser = value::redo)]
+    pub redo: Option<Redo>,
+    /// Run this item again, whatever became of it; may be repeated
+    #[arg(long, value_name = "ID", help_heading = "Items", allow_hyphen_values = true)]
+    pub redo_item: Vec<String>,
 
     /// How the list is read.
     #[command(flatten)]

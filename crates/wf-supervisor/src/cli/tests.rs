@@ -228,7 +228,8 @@ fn every_option_of_run_is_read() {
     assert_eq!(args.max_fail, Some(Limit::At(3)));
     assert_eq!(args.budget_tokens, Some(Limit::At(1_000_000)));
     assert_eq!(args.pass_env, ["A", "B"]);
-    assert!(args.redo && args.mock && args.dry_run && args.json);
+    assert!(args.mock && args.dry_run && args.json);
+    assert_eq!(args.redo, Some(value::Redo::On));
 }
 
 #[test]

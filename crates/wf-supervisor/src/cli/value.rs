@@ -264,6 +264,46 @@ pub fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
+/// What `--redo` has done again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Redo {
+    /// Nothing.
+    #[default]
+    Off,
+    /// What is done, or the rest of a redo that ended early.
+    On,
+    /// What is done, whatever an earlier redo came to.
+    All,
+    /// What failed or waits for a person.
+    Failed,
+}
+
+/// `--redo`, `--redo=all`, `--redo=failed`; as a variable also a truth value.
+pub fn redo(text: &str) -> Result<Redo, String> {
+    match text {
+        "all" => Ok(Redo::All),
+        "failed" => Ok(Redo::Failed),
+        "go-on" => Ok(Redo::On),
+        _ => match switch(text) {
+            Ok(true) => Ok(Redo::On),
+            Ok(false) => Ok(Redo::Off),
+            Err(_) => {
+                Err(format!("{text:?} is none of all, failed (or nothing, to redo or go on with a redo)"))
+            }
+        },
+    }
+}
+
+/// A redo as it would be written.
+pub fn redo_word(redo: Redo) -> &'static str {
+    match redo {
+        Redo::Off => "off",
+        Redo::On => "on",
+        Redo::All => "all",
+        Redo::Failed => "failed",
+    }
+}
+
 /// The name of an environment variable.
 pub fn variable(text: &str) -> Result<String, String> {
     let mut bytes = text.bytes();

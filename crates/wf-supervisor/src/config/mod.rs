@@ -227,7 +227,8 @@ impl Configuration {
             Vec::new()
         };
         let pass_env = layers.many("pass_env", &args.pass_env, value::variable)?;
-        let redo = layers.choice("redo", on(args.redo), value::switch, show)?.unwrap_or(false);
+        let shown = |redo: &value::Redo| value::redo_word(*redo).to_owned();
+        let redo = layers.choice("redo", args.redo, value::redo, shown)?.unwrap_or_default();
         let lines = layers.choice("lines", on(args.lines), value::switch, show)?.unwrap_or(false);
         let dry_run = layers.choice("dry_run", on(args.dry_run), value::switch, show)?.unwrap_or(false);
 
@@ -253,6 +254,7 @@ impl Configuration {
             budget_tokens: budget_tokens.at(),
             lines,
             redo,
+            redo_items: redo_items(&args.redo_item)?,
             dry_run,
             output,
             progress,
@@ -336,3 +338,13 @@ fn read_file(path: &std::path::Path) -> Result<String, Trouble> {
 
 #[cfg(test)]
 pub(crate) mod tests;
+
+/// The items of `--redo-item`.
+fn redo_items(named: &[String]) -> Result<Vec<wf_core::ItemId>, Trouble> {
+    named
+        .iter()
+        .map(|id| {
+            wf_core::ItemId::new(id).map_err(|why| Trouble::Refused(format!("--redo-item {id:?}: {why}")))
+        })
+        .collect()
+}

@@ -175,7 +175,9 @@ pub struct Settings {
     /// Every line is an item's text.
     pub lines: bool,
     /// Run items again that are done or need revision.
-    pub redo: bool,
+    pub redo: crate::cli::value::Redo,
+    /// `--redo-item`.
+    pub redo_items: Vec<wf_core::ItemId>,
     /// Show the plan and do nothing.
     pub dry_run: bool,
     /// What reaches the console.

@@ -152,7 +152,7 @@ fn later_layers_win() {
         ("GEMINI_KEY_A", "secret-of-gemini-a"),
     ];
     let all = settings(FULL, &environ, &["-j", "7", "--max-fail", "off"]).unwrap();
-    insta::assert_snapshot!(told(&all), @r"
+    insta::assert_snapshot!(told(&all), @"
     max_parallel = 20 (wf.toml:4)
     parallel = 7 (command line)
     workflow = issue (wf.toml:5)
@@ -171,9 +171,9 @@ fn later_layers_win() {
     joblog = jobs.tsv (wf.toml:18)
     max_log = 10MiB (wf.toml:21)
     pass_env = A, B (WF_SUPERVISOR_PASS_ENV)
-    redo = true (WF_SUPERVISOR_REDO)
+    redo = on (WF_SUPERVISOR_REDO)
     ");
-    assert_eq!((all.parallel, all.max_fail, all.redo), (7, None, true));
+    assert_eq!((all.parallel, all.max_fail, all.redo), (7, None, crate::cli::value::Redo::On));
     assert_eq!(all.pass_env, ["A", "B"]);
     assert_eq!(all.joblog, Some(all.project.dir.join("jobs.tsv")));
 }
@@ -325,6 +325,7 @@ fn every_option_has_a_variable() {
         "limit",
         "sample",
         "repeat",
+        "redo-item",
     ];
     for long in run.get_arguments().filter_map(clap::Arg::get_long) {
         let name = long.replace('-', "_");

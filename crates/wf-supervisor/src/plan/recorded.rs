@@ -80,6 +80,7 @@ impl Past for Recorded<'_> {
             run: last.run.as_str().to_owned(),
             outcome: Some(last.outcome),
             fingerprint: last.fingerprint.clone(),
+            owes_redo: last.owes_redo,
         })
     }
 

@@ -86,7 +86,7 @@ fn example(dir: &Path) -> (Settings, FixedPast) {
         let run = "2026-11-21T05-14-49Z-7f3a".to_owned();
         past.last.insert(
             id.to_owned(),
-            LastWork { run, outcome: Some(outcome), fingerprint: fingerprint.to_owned() },
+            LastWork { run, outcome: Some(outcome), fingerprint: fingerprint.to_owned(), owes_redo: false },
         );
     };
     did("43", Outcome::Interrupted, &fresh.items[1].fingerprint);

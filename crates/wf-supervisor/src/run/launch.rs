@@ -53,6 +53,8 @@ pub struct Launcher {
     found: Option<(OsString, PathBuf)>,
     /// Items whose checkpoint belongs to other inputs and is set aside at the first attempt.
     stale: HashSet<ItemIndex>,
+    /// Items that `--redo` concerns.
+    redone: HashSet<ItemIndex>,
     /// What earlier runs wrote, by item.
     ours: HashMap<ItemIndex, String>,
     /// SHA-256 of approved designs, by item.
@@ -73,7 +75,6 @@ struct JobSettings {
     project: PathBuf,
     /// Under which outputs go; the project but for `--mock`.
     outputs: PathBuf,
-    redo: bool,
     call_timeout_ms: u64,
 }
 
@@ -88,10 +89,14 @@ impl Launcher {
         run: RunDir,
     ) -> io::Result<Launcher> {
         let (mut items, mut outdated, mut ours) = (Vec::new(), HashSet::new(), HashMap::new());
+        let mut redone = HashSet::new();
         for (i, planned) in plan.items.into_iter().enumerate() {
             let index = ItemIndex(i as u32);
             if planned.decision.checkpoint == CheckpointUse::SetAside {
                 outdated.insert(index);
+            }
+            if planned.redo_asked {
+                redone.insert(index);
             }
             if let Some(sha256) = planned.output_of_ours {
                 ours.insert(index, sha256);
@@ -111,7 +116,6 @@ impl Launcher {
                 let job = JobSettings {
                     outputs: if work.realm == Realm::Mock { state.mock_outputs() } else { project.clone() },
                     project: project.clone(),
-                    redo: settings.redo,
                     call_timeout_ms: u64::try_from(settings.call_timeout.as_millis()).unwrap_or(u64::MAX),
                 };
                 let workflow = workflow.clone();
@@ -129,6 +133,7 @@ impl Launcher {
             search: std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into()),
             found: None,
             stale: outdated,
+            redone,
             ours,
             key_variables,
             designs,
@@ -271,7 +276,7 @@ impl Launcher {
             drafter: role(&workflow.drafter),
             reviewer: role(&workflow.reviewer),
             prompts_dir: workflow.prompts_dir.clone(),
-            redo: settings.redo,
+            redo: self.redone.contains(&attempt.item),
             call_timeout_ms: settings.call_timeout_ms,
             code: (workflow.name == WorkflowName::Implement).then(|| self.code_job(workflow, id)),
         };

@@ -62,6 +62,7 @@ pub fn begin_records(
     let planned = plan.items.iter().map(|planned| Record::ItemPlanned {
         item: planned.item.id.clone(),
         action: planned.decision.action,
+        redo: planned.redo,
         fingerprint: planned.fingerprint.clone(),
         detail: match planned.decision.action {
             // What a run does anyway needs no words on every line.

@@ -36,7 +36,13 @@ pub fn started(run: &str, items: u32) -> Record {
 }
 
 pub fn planned(item: &str, action: PlanAction) -> Record {
-    Record::ItemPlanned { item: id(item), action, fingerprint: format!("f-{item}"), detail: String::new() }
+    Record::ItemPlanned {
+        item: id(item),
+        action,
+        redo: false,
+        fingerprint: format!("f-{item}"),
+        detail: String::new(),
+    }
 }
 
 pub fn attempt(item: &str, attempt: u32) -> Record {

@@ -104,13 +104,15 @@ pub(super) fn apply(
                 params![keys.run, pid, items, parallel, entry.at.as_microsecond()],
             )?;
         }
-        Record::ItemPlanned { item, action, fingerprint, .. } => {
+        Record::ItemPlanned { item, action, fingerprint, redo, .. } => {
+            // That it is done again is what a later run has to know, should this one end before.
+            let action = if *redo { "redo" } else { plan_word(*action) };
             connection
                 .prepare_cached(
                     "INSERT INTO run_items (work, id, run, action, fingerprint) VALUES (?1, ?2, ?3, ?4, ?5)
                      ON CONFLICT DO UPDATE SET action = excluded.action, fingerprint = excluded.fingerprint",
                 )?
-                .execute(params![keys.work, item.as_str(), keys.run, plan_word(*action), fingerprint])?;
+                .execute(params![keys.work, item.as_str(), keys.run, action, fingerprint])?;
         }
         Record::AttemptStarted { item, attempt, .. } => {
             connection

@@ -127,7 +127,9 @@ impl<'c> Facts<'c> {
         let state = connection.prepare_cached(
             "SELECT outcome, fingerprint, run, at_us, detail, output_path, output_sha256,
                  (SELECT coalesce(sum(i.tokens_in + i.tokens_out), 0) FROM run_items i
-                  WHERE i.work = s.work AND i.id = s.id AND i.fingerprint = s.fingerprint)
+                  WHERE i.work = s.work AND i.id = s.id AND i.fingerprint = s.fingerprint),
+                 EXISTS (SELECT 1 FROM run_items i WHERE i.work = s.work AND i.id = s.id AND i.action = 'redo'
+                         AND i.run > (SELECT key FROM runs WHERE run = s.run))
              FROM last_states s WHERE work = ?1 AND id = ?2",
         )?;
         Ok(Facts { work, is_empty, state })
@@ -161,5 +163,6 @@ fn last_state(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<LastState>> {
         detail: row.get(4)?,
         output: path.zip(sha256).map(|(path, sha256)| OutputRef { path, sha256 }),
         tokens: u64::try_from(row.get::<_, i64>(7)?).unwrap_or(0),
+        owes_redo: row.get(8)?,
     }))
 }

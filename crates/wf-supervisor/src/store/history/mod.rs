@@ -57,6 +57,8 @@ pub struct LastState {
     pub detail: String,
     /// The last file of ours, whatever became of the item since.
     pub output: Option<OutputRef>,
+    /// Whether a later run planned to do it again (`--redo`) and did not come to it.
+    pub owes_redo: bool,
     /// Tokens that all runs together spent on this item with this fingerprint, inputs and outputs.
     pub tokens: u64,
 }

@@ -123,7 +123,7 @@ fn fill(connection: &mut Connection, state: &StateDir) -> Result<(), Failure> {
             transaction.execute(
                 "INSERT INTO claims (work, id, run)
                  SELECT work, id, run FROM run_items
-                 WHERE work = ?1 AND run = ?2 AND outcome IS NULL AND action IN ('run', 'resume', 'rerun')
+                 WHERE work = ?1 AND run = ?2 AND outcome IS NULL AND action IN ('run', 'resume', 'rerun', 'redo')
                  ON CONFLICT DO NOTHING",
                 (keys.work, keys.run),
             )?;
