@@ -23,7 +23,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use cli::value::ColorMode;
-use cli::{Cli, GlobalArgs, RunArgs, Verb};
+use cli::{Cli, DemoArgs, GlobalArgs, RunArgs, Verb};
 use commands::clean::CleanOptions;
 use commands::keys::Standings;
 use commands::list::ListOptions;
@@ -79,6 +79,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<u8, Trouble> {
             let named = cli.global.config.as_deref();
             commands::init::init(named, &cwd, environ, out).map(|()| exit::OK)
         }
+        Verb::Demo(args) => demo(args, &cli.global, environ, out),
         Verb::Completions(args) => {
             commands::completions::completions(args.shell, cli::command(), out)?;
             Ok(exit::OK)
@@ -178,7 +179,7 @@ fn in_project(
             };
             commands::clean::clean(&location, &options, jiff::Timestamp::now(), out)?;
         }
-        Verb::Init(_) | Verb::Completions(_) | Verb::Man | Verb::ReviewVerdict(_) => {
+        Verb::Init(_) | Verb::Demo(_) | Verb::Completions(_) | Verb::Man | Verb::ReviewVerdict(_) => {
             unreachable!("dispatched before the project is looked for")
         }
     }
@@ -221,6 +222,30 @@ fn run_verb(
     };
     commands::plan::render(&plan, args.json, out)?;
     Ok(exit::OK)
+}
+
+/// The example project, and a run in it as its user would type it.
+fn demo(
+    args: &DemoArgs,
+    global: &GlobalArgs,
+    environ: &dyn Environ,
+    out: &mut dyn Write,
+) -> Result<u8, Trouble> {
+    if global.config.is_some() || global.state_dir.is_some() {
+        return exit::refused("the demo is a project of its own: --config and --state-dir do not go with it");
+    }
+    let dir = std::path::absolute(&args.dir)?;
+    commands::demo::set_up(&dir)?;
+    std::env::set_current_dir(&dir)?;
+    say(&format!("$ cd {}\n$ {}\n", args.dir.display(), commands::demo::COMMAND.join(" ")));
+    let cli = cli::parse(&commands::demo::COMMAND.map(OsString::from)).context("the demo's command")?;
+    let Verb::Run(run) = &cli.verb else { unreachable!("the demo runs") };
+    let project = Project::locate(global, environ, &dir)?;
+    let code = run_verb(run, global, project, environ, out)?;
+    if code == exit::OK && !global.quiet {
+        say(&commands::demo::where_to_look(&args.dir));
+    }
+    Ok(code)
 }
 
 /// Columns of the terminal that stdout is, if it is one.

@@ -4,6 +4,7 @@ mod bounds;
 mod deaths;
 mod edges;
 mod flows;
+mod guide;
 mod happy_path;
 mod implement;
 mod items;

@@ -11,7 +11,7 @@ use crate::items::Selection;
 #[derive(Args, Clone, Debug, Default)]
 pub struct ListArgs {
     /// Items end with a NUL, as `find -print0` writes them; each is an item's text
-    #[arg(short = '0', long, help_heading = "Items", conflicts_with = "lines")]
+    #[arg(short = '0', long, help_heading = "Items")]
     pub null: bool,
     /// The field or column that has the item's text [default: text, else prompt, input, task, ...]
     #[arg(long, value_name = "NAME", help_heading = "Items")]

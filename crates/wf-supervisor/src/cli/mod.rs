@@ -76,6 +76,9 @@ With --prompts the templates go where the configuration says (prompts = \"DIR\")
 which is written only where there is none yet. A template that was edited is kept."
     )]
     Init(InitArgs),
+    /// Try it: ten example issues become reviewed designs, without keys and without network
+    #[command(after_help = "Example: wf-supervisor demo && cd wf-demo && wf-supervisor show")]
+    Demo(DemoArgs),
     /// List runs, newest first
     #[command(after_help = "Examples:\n  wf-supervisor list\n  wf-supervisor list --json | jq '.[0].id'")]
     List(ListArgs),
@@ -125,6 +128,14 @@ pub struct InitArgs {
     /// Write the prompt templates of the built-in workflows out for editing
     #[arg(long)]
     pub prompts: bool,
+}
+
+/// `demo`.
+#[derive(Args, Clone, Debug)]
+pub struct DemoArgs {
+    /// Where to; made if it is not there
+    #[arg(long, value_name = "DIR", default_value = crate::commands::demo::DIR)]
+    pub dir: PathBuf,
 }
 
 /// `list`.

@@ -2,6 +2,7 @@
 
 pub mod clean;
 pub mod completions;
+pub mod demo;
 pub mod init;
 pub mod keys;
 pub mod list;
