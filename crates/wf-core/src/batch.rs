@@ -49,9 +49,20 @@ struct Entry {
     attempts: u32,
     /// Tries that ended because the machine was short of something; they are not attempts.
     shortages: u32,
+    /// Tries that ended because the time was not right; they are not attempts either. And since when that is so.
+    put_offs: u32,
+    not_now_since: Option<Time>,
+    is_put_off: bool,
     /// How the last attempt failed, in case no other follows.
     last_failure: Option<(Outcome, String)>,
     costs: Costs,
+}
+
+impl Entry {
+    /// Attempts that count as such.
+    fn counted(&self) -> u32 {
+        self.attempts - self.shortages - self.put_offs
+    }
 }
 
 /// The items of a run and the slots they run in. Owns the facts, decides nothing about time but what is ready.
@@ -64,6 +75,7 @@ pub struct Batch {
     free: BTreeSet<Slot>,
     counts: Counts,
     open: usize,
+    put_off: usize,
 }
 
 impl Batch {
@@ -74,6 +86,9 @@ impl Batch {
             state: State::Queued,
             attempts: 0,
             shortages: 0,
+            put_offs: 0,
+            not_now_since: None,
+            is_put_off: false,
             last_failure: None,
             costs: Costs::default(),
         };
@@ -88,6 +103,7 @@ impl Batch {
             free: (0..parallel).map(Slot).collect(),
             counts: Counts::default(),
             open: plan.len(),
+            put_off: 0,
         }
     }
 
@@ -138,7 +154,9 @@ impl Batch {
         let entry = self.entry_mut(item);
         entry.attempts += 1;
         entry.state = State::Running(slot);
-        Some((AttemptId { item, number: entry.attempts }, slot))
+        let number = entry.attempts;
+        self.no_more_put_off(item);
+        Some((AttemptId { item, number }, slot))
     }
 
     /// When an item becomes ready by the passing of time, provided that a slot is free.
@@ -156,9 +174,9 @@ impl Batch {
         self.later.insert((at, attempt.item));
     }
 
-    /// Attempts of the item so far, those that never began for want of something not counted.
+    /// Attempts of the item so far, those that never began for want of something or were put off not counted.
     pub fn attempts(&self, item: ItemIndex) -> u32 {
-        self.entry(item).attempts - self.entry(item).shortages
+        self.entry(item).counted()
     }
 
     /// How often the item could not start for want of something.
@@ -166,11 +184,41 @@ impl Batch {
         self.entry(item).shortages
     }
 
-    /// An attempt failed and the item is tried again at `at`; without that it ends as `outcome` for this reason.
+    /// An attempt failed, or was put off, and the item is tried again at `at`; without that it ends as `outcome` for this reason.
     pub fn retry(&mut self, item: ItemIndex, at: Time, outcome: Outcome, why: String) {
         self.entry_mut(item).last_failure = Some((outcome, why));
         self.release_slot(item);
         self.later.insert((at, item));
+    }
+
+    /// An attempt found that now is not the time. Answers since when that has been so, and how often it was said.
+    pub fn not_now(&mut self, item: ItemIndex, now: Time) -> (Time, u32) {
+        let entry = self.entry_mut(item);
+        entry.put_offs += 1;
+        (*entry.not_now_since.get_or_insert(now), entry.put_offs)
+    }
+
+    /// The item is tried again at `at`; without that it is interrupted for this reason.
+    pub fn put_off(&mut self, item: ItemIndex, at: Time, why: String) {
+        self.retry(item, at, Outcome::Interrupted, why);
+        self.entry_mut(item).is_put_off = true;
+        self.put_off += 1;
+    }
+
+    /// How many items are put off now.
+    pub fn put_off_now(&self) -> usize {
+        self.put_off
+    }
+
+    /// When the next of the items that wait for a time is due, whether or not a slot is free.
+    pub fn next_later(&self) -> Option<Time> {
+        self.later.first().map(|(at, _)| *at)
+    }
+
+    fn no_more_put_off(&mut self, item: ItemIndex) {
+        let entry = self.entry_mut(item);
+        let was = std::mem::take(&mut entry.is_put_off);
+        self.put_off -= usize::from(was);
     }
 
     /// The costs of an item, to be added to.
@@ -187,6 +235,7 @@ impl Batch {
         output: Option<OutputRef>,
     ) -> Record {
         self.release_slot(item);
+        self.no_more_put_off(item);
         let entry = self.entry_mut(item);
         debug_assert!(!matches!(entry.state, State::Ended), "an item ends once");
         entry.state = State::Ended;
@@ -194,7 +243,7 @@ impl Batch {
         let record = Record::ItemEnded {
             item: entry.item.id.clone(),
             outcome,
-            attempts: entry.attempts - entry.shortages,
+            attempts: entry.counted(),
             wall_ms: whole_ms(costs.wall),
             waited_ms: whole_ms(costs.waited),
             calls: costs.calls,

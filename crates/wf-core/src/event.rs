@@ -344,6 +344,15 @@ pub enum Saying {
         /// When it is tried again, if it is.
         retry_in: Option<Duration>,
     },
+    /// A command says by its exit code that now is not the time (`--tempfail`): it is tried again.
+    PutOff {
+        /// Which item.
+        item: ItemIndex,
+        /// The code.
+        code: u8,
+        /// For how long.
+        wait: Duration,
+    },
     /// Processes outlived their worker.
     Leftovers {
         /// Whose.

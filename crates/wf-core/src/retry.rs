@@ -18,6 +18,10 @@ impl Backoff {
     pub const SHORTAGE: Backoff =
         Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(5) };
 
+    /// Between tries of a command that says that now is not the time.
+    pub const NOT_NOW: Backoff =
+        Backoff { first: Duration::from_secs(30), longest: Duration::from_secs(15 * 60) };
+
     /// The wait after failure number `failures` (from 1): half of it fixed, half of it drawn from `seed`.
     pub fn wait(&self, failures: u32, seed: u64) -> Duration {
         let doubled = self.first.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(self.longest);

@@ -36,6 +36,8 @@ pub struct Bounds {
     pub grace: Duration,
     /// `--item-retries`.
     pub item_retries: u32,
+    /// `--tempfail`: exit codes by which a command says that now is not the time. Such an attempt is put off.
+    pub tempfail: Vec<u8>,
     /// `--max-fail`.
     pub max_fail: Option<u32>,
     /// Providers of `--with-key`: one key of each is leased for every attempt's whole life.
@@ -71,6 +73,8 @@ pub struct Supervisor {
     ladder: Ladder,
     crew: Crew,
     run_deadline: Option<Time>,
+    /// How long an item may be put off in a row.
+    max_wait: Duration,
     /// The pool is dead and the key sources are being read once more: until then at the latest.
     reading_until: Option<Time>,
     frozen_since: Option<Time>,
@@ -87,7 +91,7 @@ pub struct Supervisor {
 impl Supervisor {
     /// A run over these items with this pool. Nothing happens before [`Event::Begin`].
     pub fn new(bounds: Bounds, plan: Vec<Planned>, pool: PoolSpec, policy: Policy) -> Supervisor {
-        let parallel = bounds.parallel.max(1);
+        let (parallel, max_wait) = (bounds.parallel.max(1), policy.max_wait);
         let mut pool = CredentialCoordinator::new(pool, policy, Time::ZERO);
         // Nothing waits yet, so nothing is decided by it.
         pool.wait_for_operator(true, Time::ZERO, &mut Vec::new());
@@ -98,6 +102,7 @@ impl Supervisor {
             ladder: Ladder::new(),
             crew: Crew::new(parallel),
             run_deadline: bounds.run_timeout.map(|d| Time::ZERO + d),
+            max_wait,
             reading_until: None,
             frozen_since: None,
             worked: Duration::ZERO,
@@ -118,16 +123,24 @@ impl Supervisor {
 
     /// Takes in what happened and answers with what to do. Total; after [`Effect::Finish`] it answers nothing.
     pub fn handle(&mut self, event: Event, now: Time) -> Effects {
+        self.handle_all([event], now)
+    }
+
+    /// Takes in all that has happened by now, in its order, before any deadline is looked at: whoever has ended is not
+    /// stopped for being late, whichever of the two is heard first.
+    pub fn handle_all(&mut self, events: impl IntoIterator<Item = Event>, now: Time) -> Effects {
         if self.finished {
             return Effects::default();
         }
         self.credit_if_late(now);
-        // What happens while the run stands still finds deadlines that have been moved already.
-        if let Some(since) = self.frozen_since {
-            self.frozen_since = Some(now);
-            self.credit(now.since(since));
+        for event in events {
+            // What happens while the run stands still finds deadlines that have been moved already.
+            if let Some(since) = self.frozen_since {
+                self.frozen_since = Some(now);
+                self.credit(now.since(since));
+            }
+            self.take_in(event, now);
         }
-        self.take_in(event, now);
         self.watch(now);
         self.fill_slots(now);
         self.finish_if_over(now);
@@ -163,6 +176,11 @@ impl Supervisor {
     /// Of those, attempts that wait for quota.
     pub fn paused(&self) -> usize {
         self.crew.paused()
+    }
+
+    /// Items that were put off, and when the next of those that wait for a time is tried again.
+    pub fn put_off(&self) -> (usize, Option<Time>) {
+        (self.batch.put_off_now(), self.batch.next_later())
     }
 
     /// The pool, to be shown.
@@ -296,11 +314,12 @@ impl Supervisor {
         }
     }
 
-    /// The supervisor itself was stopped from outside, or the machine slept: no watchdog counts that time.
+    /// The supervisor itself was stopped from outside, or the machine slept: no watchdog counts that time, nor the moment it
+    /// takes until all is heard that happened meanwhile.
     fn credit_if_late(&mut self, now: Time) {
         let late = self.next_deadline().map_or(Duration::ZERO, |due| now.since(due));
         if late > LATE {
-            self.credit(late);
+            self.credit(late + LATE);
         }
     }
 

@@ -26,6 +26,7 @@ fn bounds(with_keys: &[&str]) -> Bounds {
         run_timeout: None,
         grace: Duration::from_secs(2),
         item_retries: 0,
+        tempfail: Vec::new(),
         max_fail: Some(1),
         with_keys: with_keys.iter().map(|p| (*p).to_owned()).collect(),
         seed: 7,
@@ -405,4 +406,91 @@ fn while_fewer_than_two_keys_are_usable_fewer_workers_are_started() {
     assert!((at(30_010)..=at(33_010)).contains(&due), "{due:?}");
     let effects: Vec<Effect> = supervisor.handle(Event::Tick, due).into_iter().collect();
     assert_eq!(started(&effects), 1, "two keys are usable again");
+}
+
+#[test]
+fn a_command_that_says_not_now_is_put_off_for_longer_each_time_until_the_longest_wait_is_over() {
+    let bounds = Bounds { tempfail: vec![75, 69], ..bounds(&[]) };
+    let mut supervisor = begun(run(bounds.clone(), 2, 1));
+    let says = |code| AttemptEnd::Exited { code };
+    let (mut now, mut waits, mut effects) = (Time::ZERO, Vec::new(), Vec::new());
+    let mut attempt = FIRST;
+    let second = AttemptId { item: ItemIndex(1), number: 1 };
+    while outcome(&effects).is_none() {
+        assert!(attempt.number < 10, "{waits:?}");
+        effects.extend(supervisor.handle(Event::Exited { attempt, end: says(75), alone: true }, now));
+        effects.extend(supervisor.handle(Event::OutputEnded { attempt }, now));
+        if attempt == FIRST {
+            // The slot is free for others meanwhile.
+            let starts = |e: &Effect| matches!(e, Effect::Start { attempt, .. } if *attempt == second);
+            assert!(effects.iter().any(starts), "{effects:?}");
+            let _ = supervisor.handle(Event::Spawned { attempt: second, pid: 8 }, now);
+            let _ = supervisor.handle(Event::Exited { attempt: second, end: says(0), alone: true }, now);
+            let _ = supervisor.handle(Event::OutputEnded { attempt: second }, now);
+        }
+        let said = sayings(&effects).into_iter().rev().find_map(|saying| match saying {
+            Saying::PutOff { wait, code: 75, .. } => Some(*wait),
+            _ => None,
+        });
+        if outcome(&effects).is_some() {
+            break;
+        }
+        assert_eq!(supervisor.put_off().0, 1);
+        waits.push(said.unwrap());
+        let due = supervisor.next_deadline().unwrap();
+        assert_eq!(due, now + said.unwrap(), "nothing happens before");
+        now = due;
+        effects.extend(supervisor.handle(Event::Tick, now));
+        attempt.number += 1;
+        effects.extend(supervisor.handle(Event::Spawned { attempt, pid: 9 }, now));
+        assert_eq!(supervisor.put_off().0, 0);
+    }
+    assert_eq!(outcome(&effects), Some(Outcome::Interrupted), "--max-wait is a minute here");
+    assert_eq!(now, at(60_000), "tried once more at the very end: {waits:?}");
+    assert!(waits[0] >= Duration::from_secs(15) && waits[0] <= Duration::from_secs(30), "{waits:?}");
+    assert_eq!(finished(&effects), Some(75), "and it is no failure, whatever --max-fail says");
+
+    // Another code is a failure, so is a signal, and an item that is put off when the run is stopped is interrupted.
+    let mut supervisor = begun(run(bounds.clone(), 1, 1));
+    let effects = play(&mut supervisor, [(0, exit(7, true)), (1, Event::OutputEnded { attempt: FIRST })]);
+    assert_eq!(outcome(&effects), Some(Outcome::Failed));
+    let mut supervisor = begun(run(bounds, 1, 1));
+    let effects = play(
+        &mut supervisor,
+        [
+            (0, exit(69, true)),
+            (1, Event::OutputEnded { attempt: FIRST }),
+            (500, Event::Signal(StopSignal::Interrupt)),
+        ],
+    );
+    assert_eq!((outcome(&effects), finished(&effects)), (Some(Outcome::Interrupted), Some(130)));
+}
+
+#[test]
+fn an_end_that_is_there_already_wins_over_a_watchdog() {
+    let bounds = Bounds { parallel: 2, timeout: Some(Duration::from_secs(3)), ..bounds(&[]) };
+    let second = AttemptId { item: ItemIndex(1), number: 1 };
+    let end = |attempt| Event::Exited { attempt, end: AttemptEnd::Exited { code: 0 }, alone: true };
+    let both = || {
+        let mut supervisor = begun(run(bounds.clone(), 2, 1));
+        let _ = play(&mut supervisor, [(0, Event::Spawned { attempt: second, pid: 8 })]);
+        supervisor
+    };
+    // Both ended in time and that is heard when their time is over: one as late as a busy machine is, one after the
+    // supervisor alone stood still for seconds.
+    for late in [3_200, 4_500] {
+        let mut supervisor = both();
+        let events = [end(FIRST), Event::Tick, end(second)];
+        let effects: Vec<Effect> = supervisor.handle_all(events, at(late)).into_iter().collect();
+        assert!(!effects.iter().any(|e| matches!(e, Effect::Ask { .. })), "{late}: {effects:?}");
+        assert!(sayings(&effects).is_empty(), "{late}: {effects:?}");
+    }
+    // Where it takes a moment to be heard after a late awakening, that moment is there.
+    let mut supervisor = both();
+    let effects = play(&mut supervisor, [(4_500, Event::Tick), (4_700, end(FIRST)), (4_700, end(second))]);
+    assert!(!effects.iter().any(|e| matches!(e, Effect::Ask { .. })), "{effects:?}");
+    let mut supervisor = both();
+    let effects = play(&mut supervisor, [(4_500, Event::Tick), (5_600, Event::Tick)]);
+    let asked = effects.iter().filter(|e| matches!(e, Effect::Ask { .. })).count();
+    assert_eq!(asked, 2, "but not for ever");
 }

@@ -442,6 +442,7 @@ fn bounds() -> Bounds {
         run_timeout: None,
         grace: Duration::from_secs(5),
         item_retries: 0,
+        tempfail: Vec::new(),
         max_fail: None,
         with_keys: Vec::new(),
         seed: 1,

@@ -133,3 +133,21 @@ fn few_descriptors_are_no_reason_to_fail() {
         p.supervisor("run items.txt -j8 -- true").via(["sh", "-c", "ulimit -Sn 40; exec \"$@\"", "sh"]).run();
     run.code(0);
 }
+
+#[test]
+fn a_command_that_says_not_now_is_put_off_and_no_failure() {
+    let p = Project::with_items("a count=starts exit=75\nb exit=75\nc out=c\n");
+    let mut run = p.start(&format!("run items.txt -j2 --tempfail 69,75 --max-fail 1 {DO}"));
+    run.wait_err("[b] exit code 75: not now; again in");
+    run.wait_out("[c] c");
+    run.signal(nix::sys::signal::Signal::SIGINT);
+    run.wait().code(130).says_in_one_line(&["[a]", "exit code 75: not now; again in"]);
+    assert_eq!((p.outcome("a"), p.outcome("c")), ("interrupted".to_owned(), "succeeded".to_owned()));
+    assert_eq!(p.sorted_lines("starts"), ["a 1"]);
+
+    let run = p.run(&format!("run items.txt --tempfail 75 --max-wait 0s {DO}"));
+    run.code(75).says("[a] INTERRUPTED: exit code 75: not now");
+    assert_eq!(p.outcome("b"), "interrupted");
+    p.run(&format!("run items.txt {DO}")).code(1).says("[a] FAILED: exit code 75");
+    p.run(&format!("run items.txt --tempfail 0 {DO}")).code(2).says("0 is success");
+}

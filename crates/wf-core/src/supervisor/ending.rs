@@ -1,12 +1,12 @@
 //! From the end of a process to the outcome of its item.
 
 use super::{ANSWER, DRAIN, Supervisor};
-use crate::attempt::{Attempt, Phase};
+use crate::attempt::{Attempt, Kind, Phase, words};
 use crate::batch::whole_ms;
 use crate::event::{Effect, Saying};
 use crate::retry::Backoff;
 use crate::shutdown::Stage;
-use crate::{AttemptEnd, AttemptId, Leftover, Record, Time};
+use crate::{AttemptEnd, AttemptId, Leftover, Outcome, Record, Time};
 
 impl Supervisor {
     pub(super) fn exited(&mut self, id: AttemptId, end: AttemptEnd, alone: bool, now: Time) {
@@ -102,7 +102,7 @@ impl Supervisor {
         self.record(Record::AttemptEnded {
             item: self.batch.id(id.item).clone(),
             attempt: id.number,
-            end,
+            end: end.clone(),
             verdict: finished.as_ref().map(|(verdict, ..)| *verdict),
             wall_ms: whole_ms(wall),
             leftovers: attempt.leftovers.clone(),
@@ -115,6 +115,9 @@ impl Supervisor {
             self.out.push(Effect::Say(Saying::Leftovers { item: id.item, leftovers, unnamed }));
         }
         self.out.push(Effect::Close { attempt: id, slot });
+        if let Some(code) = self.says_not_now(&end, outcome) {
+            return self.try_later(id, code, now);
+        }
         let retry = outcome.is_failure()
             && self.batch.attempts(id.item) <= self.bounds.item_retries
             && self.ladder.stage() == Stage::Running
@@ -134,6 +137,43 @@ impl Supervisor {
             self.out.push(Effect::Say(Saying::ItemTrouble { item, outcome, why, retry_in }));
         }
         self.stop_at_max_fail();
+    }
+
+    /// The exit code of a command that could not work now and asks for another time.
+    fn says_not_now(&self, end: &AttemptEnd, outcome: Outcome) -> Option<u8> {
+        match end {
+            // Whoever said hello has other words for it, and whoever was stopped is not the judge of that.
+            AttemptEnd::Exited { code }
+                if self.bounds.kind == Kind::Command
+                    && outcome == Outcome::Failed
+                    && self.bounds.tempfail.contains(code) =>
+            {
+                Some(*code)
+            }
+            _ => None,
+        }
+    }
+
+    /// The item is tried again later. That is no failure of it, and no attempt.
+    fn try_later(&mut self, id: AttemptId, code: u8, now: Time) {
+        let item = id.item;
+        let (since, times) = self.batch.not_now(item, now);
+        let left = self.max_wait.saturating_sub(now.since(since));
+        if left.is_zero() || self.ladder.stage() > Stage::Running {
+            let (outcome, waited) = (Outcome::Interrupted, now.since(since));
+            let why = if left.is_zero() && !waited.is_zero() {
+                format!("exit code {code}: not now, and not for {} (--max-wait)", words(waited))
+            } else {
+                format!("exit code {code}: not now")
+            };
+            let record = self.batch.end(item, outcome, why.clone(), None);
+            self.record(record);
+            self.out.push(Effect::Say(Saying::ItemTrouble { item, outcome, why, retry_in: None }));
+            return;
+        }
+        let wait = Backoff::NOT_NOW.wait(times, self.seed(item)).min(left);
+        self.batch.put_off(item, now + wait, format!("exit code {code}: not now"));
+        self.out.push(Effect::Say(Saying::PutOff { item, code, wait }));
     }
 
     pub(super) fn stop_at_max_fail(&mut self) {

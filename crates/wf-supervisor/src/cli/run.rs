@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::list::ListArgs;
-use super::value::{self, Limit, OutputMode, ProgressMode, Redo, WorkflowName};
+use super::value::{self, ExitCodes, Limit, OutputMode, ProgressMode, Redo, WorkflowName};
 
 /// `run`. What is `None` is left to the environment, `wf.toml` and the defaults.
 #[derive(Args, Clone, Debug, Default)]
@@ -97,6 +97,10 @@ pub struct RunArgs {
     #[arg(long, alias = "retries", value_name = "N", help_heading = "Bounds", value_parser = value::count,
           allow_negative_numbers = true)]
     pub item_retries: Option<u32>,
+    /// For commands: exit codes that mean "not now", such as 75 or 75,69, or `off`; the item is tried again after 30s, later
+    /// after up to 15m, for at most --max-wait [default: off]
+    #[arg(long, value_name = "CODES", help_heading = "Bounds", value_parser = value::exit_codes)]
+    pub tempfail: Option<ExitCodes>,
     /// Start nothing more after this many failures, or `off` [default: off]
     #[arg(long, value_name = "N", help_heading = "Bounds", value_parser = value::positive_or_off,
           allow_negative_numbers = true)]

@@ -197,6 +197,8 @@ fn every_option_of_run_is_read() {
         "2",
         "--item-retries",
         "1",
+        "--tempfail",
+        "75,69",
         "--max-fail",
         "3",
         "--budget-tokens",

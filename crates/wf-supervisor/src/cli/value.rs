@@ -193,6 +193,30 @@ pub fn positive(text: &str) -> Result<u32, String> {
     small(text, 1)
 }
 
+/// Exit codes, separated by commas.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExitCodes(pub Vec<u8>);
+
+impl fmt::Display for ExitCodes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let codes: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(if codes.is_empty() { "off".to_owned() } else { codes.join(",") }.as_str())
+    }
+}
+
+/// Exit codes from 1 to 255, separated by commas, or `off`.
+pub fn exit_codes(text: &str) -> Result<ExitCodes, String> {
+    if text == "off" {
+        return Ok(ExitCodes::default());
+    }
+    let code = |word: &str| match word.trim().parse::<u8>() {
+        Ok(0) => Err("0 is success: write other exit codes, such as 75".to_owned()),
+        Ok(code) => Ok(code),
+        Err(_) => Err(format!("{word:?} is no exit code: write numbers from 1 to 255, such as 75 or 75,69")),
+    };
+    text.split(',').map(code).collect::<Result<_, _>>().map(ExitCodes)
+}
+
 /// The cap on workers: 1 to 1,000. Each is two processes, three descriptors and its share of memory.
 pub fn max_parallel(text: &str) -> Result<u16, String> {
     match whole(text, 1)? {

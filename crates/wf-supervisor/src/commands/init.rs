@@ -134,6 +134,8 @@ fn content(environ: &dyn Environ, in_repository: bool, prompts: Prompts) -> Stri
 # Attempts of a call refused although paced; of a failed item; failures and tokens after which the run stops.
 #max_retries = 5
 #item_retries = 0
+# Exit codes by which a command says "not now": 75, or "75,69".
+#tempfail = "off"
 #max_fail = "off"
 #budget_tokens = "off"
 # prefixed, grouped or none; auto or none

@@ -289,6 +289,7 @@ fn bounds(settings: &Settings, workers: u16) -> Bounds {
         run_timeout: settings.run_timeout,
         grace: settings.grace,
         item_retries: settings.item_retries,
+        tempfail: settings.tempfail.clone(),
         max_fail: settings.max_fail,
         with_keys: settings.with_key.clone(),
         seed: seed(),

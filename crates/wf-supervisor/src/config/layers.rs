@@ -87,6 +87,15 @@ impl<'a> Layers<'a> {
         Ok((value, origin))
     }
 
+    /// Refuses a value that is wrong, also where it has no meaning: it will have one in another run.
+    pub fn check<T>(
+        &self,
+        name: &'static str,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<(), Trouble> {
+        self.below(name, read).map(drop)
+    }
+
     /// A setting that is a list; a later layer replaces an earlier one. In the environment it is separated by commas.
     pub fn many(
         &mut self,

@@ -145,6 +145,7 @@ impl Configuration {
         }
         let is_command = !args.command.is_empty();
         let work = if is_command {
+            layers.check("workflow", value::word::<WorkflowName>)?;
             Work::Command(Template::new(&args.command))
         } else {
             let (name, _) = layers.one(
@@ -185,6 +186,11 @@ impl Configuration {
             layers.one("max_retries", args.max_retries, value::positive, 5, ToString::to_string)?;
         let (item_retries, _) =
             layers.one("item_retries", args.item_retries, value::count, 0, ToString::to_string)?;
+        let tempfail = args.tempfail.clone();
+        let (tempfail, _) =
+            layers.one("tempfail", tempfail, value::exit_codes, value::ExitCodes::default(), |codes| {
+                codes.to_string()
+            })?;
         let (max_fail, _) =
             layers.one("max_fail", args.max_fail, value::positive_or_off, Limit::Off, |n| {
                 n.at().map_or_else(|| "off".to_owned(), |n| n.to_string())
@@ -250,6 +256,7 @@ impl Configuration {
             call_timeout,
             max_retries,
             item_retries,
+            tempfail: tempfail.0,
             max_fail: max_fail.at(),
             budget_tokens: budget_tokens.at(),
             lines,

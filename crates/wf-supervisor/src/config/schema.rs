@@ -31,6 +31,7 @@ const RUN: &[&str] = &[
     "call_timeout",
     "max_retries",
     "item_retries",
+    "tempfail",
     "max_fail",
     "budget_tokens",
     "output",
@@ -198,6 +199,16 @@ fn entries<'a>(root: &Table<'a>, key: &'a str) -> Result<Vec<(&'a str, Value<'a>
 
 fn run_value(run: &Table<'_>, key: &str, value: Value<'_>) -> Result<RunValue, Trouble> {
     let list = matches!(key, "with_key" | "pass_env");
+    let text = value.string();
+    let off = text.is_some_and(|text| text == "off");
+    let wrong = match key {
+        "parallel" | "max_parallel" | "max_retries" | "item_retries" if text.is_some() => Some("a whole number"),
+        "max_fail" | "budget_tokens" if text.is_some() && !off => Some("a whole number or \"off\""),
+        _ => None,
+    };
+    if let Some(want) = wrong {
+        return Err(run.wrong(key, value, want));
+    }
     let read = if list { value.strings().map(RunValue::Many) } else { value.scalar().map(RunValue::One) };
     read.ok_or_else(|| run.wrong(key, value, if list { "a list of strings" } else { "a single value" }))
 }

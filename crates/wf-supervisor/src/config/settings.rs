@@ -168,6 +168,8 @@ pub struct Settings {
     pub max_retries: u32,
     /// How often a failed item is run again.
     pub item_retries: u32,
+    /// Exit codes by which a command says that now is not the time.
+    pub tempfail: Vec<u8>,
     /// Failures after which nothing more is started.
     pub max_fail: Option<u32>,
     /// Tokens of the whole run.

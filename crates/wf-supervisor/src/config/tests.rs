@@ -52,6 +52,7 @@ grace = "10s"
 call_timeout = "2m"
 max_retries = 3
 item_retries = 1
+tempfail = 75
 max_fail = 5
 budget_tokens = 2_000_000
 output = "grouped"
@@ -121,6 +122,7 @@ fn defaults() {
     call_timeout = 4m (default)
     max_retries = 5 (default)
     item_retries = 0 (default)
+    tempfail = off (default)
     max_fail = off (default)
     budget_tokens = off (default)
     output = prefixed (default)
@@ -164,12 +166,13 @@ fn later_layers_win() {
     call_timeout = 2m (wf.toml:11)
     max_retries = 3 (wf.toml:12)
     item_retries = 1 (wf.toml:13)
+    tempfail = 75 (wf.toml:14)
     max_fail = off (command line)
-    budget_tokens = 2000000 (wf.toml:15)
-    output = grouped (wf.toml:16)
-    progress = none (wf.toml:17)
-    joblog = jobs.tsv (wf.toml:18)
-    max_log = 10MiB (wf.toml:21)
+    budget_tokens = 2000000 (wf.toml:16)
+    output = grouped (wf.toml:17)
+    progress = none (wf.toml:18)
+    joblog = jobs.tsv (wf.toml:19)
+    max_log = 10MiB (wf.toml:22)
     pass_env = A, B (WF_SUPERVISOR_PASS_ENV)
     redo = on (WF_SUPERVISOR_REDO)
     ");

@@ -15,6 +15,8 @@ use super::signals::Signals;
 
 /// Events taken in one turn: their records go to the journal in one write.
 const TURN: usize = 64;
+/// Before a deadline is acted on, everybody who listens has a turn; then who heard something through another, and so on.
+const HEARING: usize = 3;
 
 /// Runs until the core says that it is over. Answers with the exit code.
 pub async fn drive(
@@ -32,9 +34,9 @@ pub async fn drive(
     let mut turn = VecDeque::from([Event::Begin]);
     loop {
         let mut effects = Vec::new();
-        while let Some(event) = turn.pop_front() {
-            hands.note(&event);
-            effects.extend(supervisor.handle(event, clock.now()));
+        if !turn.is_empty() {
+            turn.iter().for_each(|event| hands.note(event));
+            effects.extend(supervisor.handle_all(turn.drain(..), clock.now()));
         }
         let done = hands.carry_out(effects, &supervisor);
         if let Some(exit) = done.exit {
@@ -93,6 +95,12 @@ pub async fn drive(
                 continue;
             }
         };
+        if matches!(event, Event::Tick) {
+            // A deadline and an end may have come together: what can be heard now is heard first.
+            for _ in 0..HEARING {
+                yield_now().await;
+            }
+        }
         turn.push_back(event);
         while turn.len() < TURN {
             let next = events.try_recv().or_else(|_| captured.try_recv().map(|told| hands.heard(told)));

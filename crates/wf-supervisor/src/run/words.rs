@@ -48,6 +48,9 @@ impl Speaker {
                 }
                 vec![Line::Item(*item, text)]
             }
+            Saying::PutOff { item, code, wait } => {
+                vec![Line::Item(*item, format!("exit code {code}: not now; again in {}", rounded(*wait)))]
+            }
             Saying::Leftovers { item, leftovers, unnamed } => {
                 let name = |killed: bool| {
                     let list = leftovers.iter().filter(|l| l.killed == killed);

@@ -61,7 +61,7 @@ fn unknown_keys() {
     ⏎⏎[runs]⏎parallel = 3
         wf.toml:3: unknown key runs: did you mean "run"?
     [run]⏎xyz = 3
-        wf.toml:2: unknown key run.xyz: known are parallel, max_parallel, workflow, timeout, idle_timeout, run_timeout, max_wait, grace, call_timeout, max_retries, item_retries, max_fail, budget_tokens, output, progress, joblog, with_key, pass_env, max_log
+        wf.toml:2: unknown key run.xyz: known are parallel, max_parallel, workflow, timeout, idle_timeout, run_timeout, max_wait, grace, call_timeout, max_retries, item_retries, tempfail, max_fail, budget_tokens, output, progress, joblog, with_key, pass_env, max_log
     [providers.gemini]⏎url = "https://x"
         wf.toml:2: unknown key providers.gemini.url: known are kind, base_url, stream, stall_timeout, proxy, allow_http
     [[keys]]⏎name = "a"⏎providr = "gemini"
@@ -77,7 +77,7 @@ fn unknown_keys() {
     [workflow.lld]⏎drafter = { provider = "gemini", modl = "x" }
         wf.toml:2: unknown key drafter.modl: did you mean "model"?
     [run]⏎redo = true
-        wf.toml:2: unknown key run.redo: known are parallel, max_parallel, workflow, timeout, idle_timeout, run_timeout, max_wait, grace, call_timeout, max_retries, item_retries, max_fail, budget_tokens, output, progress, joblog, with_key, pass_env, max_log
+        wf.toml:2: unknown key run.redo: known are parallel, max_parallel, workflow, timeout, idle_timeout, run_timeout, max_wait, grace, call_timeout, max_retries, item_retries, tempfail, max_fail, budget_tokens, output, progress, joblog, with_key, pass_env, max_log
     "#);
 }
 
@@ -255,4 +255,16 @@ fn the_page_names_every_key() {
         let variable = format!("`WF_SUPERVISOR_{}`", name.to_ascii_uppercase());
         assert!(page.contains(&variable), "docs/configuration.md does not name {variable}");
     }
+}
+
+#[test]
+fn numbers_of_run_are_not_written_as_text_and_a_workflow_is_known_also_where_a_command_runs() {
+    let wrong = |text: &str| read(text).unwrap_err().to_string();
+    for key in ["parallel", "max_parallel", "max_retries", "item_retries", "max_fail", "budget_tokens"] {
+        let error = wrong(&format!("[run]\n{key} = \"3\""));
+        assert!(error.starts_with(&format!("wf.toml:2: run.{key} must be a whole number")), "{error}");
+    }
+    assert!(read("[run]\nmax_fail = \"off\"\ntempfail = \"75,69\"").is_ok());
+    let error = settings("[run]\nworkflow = \"foo\"", &[], &["--", "true"]).unwrap_err().to_string();
+    assert!(error.contains("run.workflow") && error.contains("foo"), "{error}");
 }

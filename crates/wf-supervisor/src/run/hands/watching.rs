@@ -92,8 +92,9 @@ impl Hands {
 
     pub(super) fn state(&self, supervisor: &Supervisor) -> ProgressState {
         let counts = self.counts;
-        let paused = supervisor.paused();
-        let running = supervisor.workers() - paused;
+        let (put_off, _) = supervisor.put_off();
+        let running = supervisor.workers() - supervisor.paused();
+        let paused = supervisor.paused() + put_off;
         let now = self.parts.clock.now();
         let launcher = &self.parts.launcher;
         let busy = self.watch.longest(now).map(|(attempt, runs, silent)| Busy {
@@ -120,6 +121,7 @@ impl Hands {
     fn wait_ends(&self, supervisor: &Supervisor, now: Time) -> Option<String> {
         let pool = supervisor.pool();
         let end = match pool.condition(now) {
+            _ if supervisor.paused() == 0 => supervisor.put_off().1?,
             Condition::Limited(end) => end,
             // Each waits for something of its own; the first to go on ends it.
             _ => pool.waits().map(|wait| wait.until).min_by_key(|until| until.unwrap_or(Time::ZERO))??,
