@@ -35,7 +35,9 @@ pub async fn drive(
     loop {
         let mut effects = Vec::new();
         if !turn.is_empty() {
-            turn.iter().for_each(|event| hands.note(event));
+            for event in &turn {
+                hands.note(event);
+            }
             effects.extend(supervisor.handle_all(turn.drain(..), clock.now()));
         }
         let done = hands.carry_out(effects, &supervisor);
