@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use wf_tests::processes::{is_alive, is_stopped};
-use wf_tests::{Project, Running, wait_until};
+use wf_tests::{Project, Running, Stdout, wait_until};
 
 const DO: &str = "-- wf-fixture-worker do={}";
 
@@ -194,4 +194,14 @@ fn a_worker_that_was_stopped_can_still_be_ended() {
     run.wait_file("a");
     run.signal(Signal::SIGINT);
     run.wait().code(130);
+}
+
+#[test]
+fn a_run_whose_output_nobody_reads_ends_at_one_signal() {
+    let p = Project::with_items("a long=300000 touch=full hang\n");
+    let mut run = p.supervisor(&format!("run items.txt --grace 1s {DO}")).stdout(Stdout::Unread).start();
+    run.wait_file("full");
+    run.signal(Signal::SIGTERM);
+    run.wait().code(143);
+    assert_eq!(p.outcome("a"), "interrupted");
 }

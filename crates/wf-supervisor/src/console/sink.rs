@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::AsFd as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -21,12 +23,14 @@ const DEFAULT_COLUMNS: usize = 80;
 struct Sink {
     file: Option<File>,
     is_terminal: bool,
+    /// How often something was taken.
+    taken: Arc<AtomicU64>,
 }
 
 impl Sink {
-    fn new(file: File) -> Sink {
+    fn new(file: File, taken: Arc<AtomicU64>) -> Sink {
         let is_terminal = file.is_terminal();
-        Sink { file: Some(file), is_terminal }
+        Sink { file: Some(file), is_terminal, taken }
     }
 
     /// Writes everything, waiting as long as it takes. An error other than a closed pipe is returned, once.
@@ -35,7 +39,10 @@ impl Sink {
         while !bytes.is_empty() {
             match file.write(bytes) {
                 Ok(0) => return self.fail(io::ErrorKind::WriteZero.into()),
-                Ok(n) => bytes = &bytes[n..],
+                Ok(n) => {
+                    self.taken.fetch_add(1, Ordering::Relaxed);
+                    bytes = &bytes[n..];
+                }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 // Another program that shares the terminal made it non-blocking.
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
@@ -74,16 +81,16 @@ pub struct Outputs {
 }
 
 impl Outputs {
-    /// Takes the two streams.
-    pub fn new(stdout: File, stderr: File) -> Outputs {
+    /// Takes the two streams, and what is to count how often one of them took something.
+    pub fn new(stdout: File, stderr: File, taken: &Arc<AtomicU64>) -> Outputs {
         use std::os::unix::fs::MetadataExt as _;
         let same = match (stdout.metadata(), stderr.metadata()) {
             (Ok(a), Ok(b)) => (a.dev(), a.ino(), a.rdev()) == (b.dev(), b.ino(), b.rdev()),
             _ => false,
         };
         Outputs {
-            stdout: Sink::new(stdout),
-            stderr: Sink::new(stderr),
+            stdout: Sink::new(stdout, Arc::clone(taken)),
+            stderr: Sink::new(stderr, Arc::clone(taken)),
             same,
             buffer: Vec::with_capacity(BUFFER_BYTES + BUFFER_BYTES / 4),
             current: Stream::Stderr,

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -54,6 +54,8 @@ pub struct Shared {
     work: Condvar,
     /// The rest is not to be shown.
     pub skip: AtomicBool,
+    /// How often one of the streams took something.
+    taken: Arc<AtomicU64>,
     said: watch::Sender<bool>,
 }
 
@@ -123,7 +125,8 @@ impl Console {
         no_color: Option<&std::ffi::OsStr>,
         term: Option<&std::ffi::OsStr>,
     ) -> io::Result<Console> {
-        let outputs = Outputs::new(stdout, stderr);
+        let taken = Arc::default();
+        let outputs = Outputs::new(stdout, stderr, &taken);
         let stderr_is_terminal = outputs.is_terminal(Stream::Stderr);
         let dumb = term.is_some_and(|t| t == "dumb");
         let display = ProgressDisplay::choose(options.progress, stderr_is_terminal, dumb);
@@ -134,6 +137,7 @@ impl Console {
             queue: Mutex::new(Queue::new(options.run_dir.clone())),
             work: Condvar::new(),
             skip: AtomicBool::new(false),
+            taken,
             said: said_sender,
         });
         let writer = Writer::new(Arc::clone(&shared), outputs, colours, options.run_dir);
@@ -238,6 +242,11 @@ impl Console {
         let mut said = self.said.clone();
         // The sender lives as long as this handle, so there is no error.
         let _ = said.wait_for(|said| *said).await;
+    }
+
+    /// How often something that was written has been taken. While that stays, nobody reads.
+    pub fn taken(&self) -> u64 {
+        self.shared.taken.load(Ordering::Relaxed)
     }
 
     /// Drops what is not written yet; [`Self::finish`] ends at once. The writer may still sit in a `write`, which

@@ -1,5 +1,6 @@
 //! Where secrets come from, and how they are kept.
 
+mod command;
 pub mod environment;
 mod secret;
 mod source;

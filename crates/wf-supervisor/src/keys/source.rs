@@ -1,17 +1,14 @@
 //! Where secrets come from: variables, files, commands.
 
-use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 use wf_providers::Dialect;
 use zeroize::Zeroizing;
 
+use super::command::output_of;
 use super::secret::MAX_SECRET_BYTES;
 use crate::config::Environ;
 use crate::items::placeholders::shown;
@@ -115,12 +112,15 @@ fn variable(
 
 fn file(path: &Path) -> Result<Zeroizing<String>, SourceError> {
     let absent = |why: &dyn std::fmt::Display| SourceError::Absent(format!("{}: {why}", path.display()));
-    let file = File::open(path).map_err(|e| absent(&e))?;
+    // A pipe that nobody writes to would be waited for without an end.
+    let file = wf_worker::open_regular(path).map_err(|error| match error.kind() {
+        ErrorKind::InvalidInput | ErrorKind::IsADirectory => {
+            SourceError::Unsafe(format!("{}: {error}", path.display()))
+        }
+        _ => absent(&error),
+    })?;
     // Of the open file, not of the path: what was checked is what is read.
     let meta = file.metadata().map_err(|e| absent(&e))?;
-    if !meta.is_file() {
-        return Err(SourceError::Unsafe(format!("{} is not a regular file", path.display())));
-    }
     let mode = meta.mode() & 0o7777;
     if mode & 0o177 != 0 {
         return Err(SourceError::Unsafe(format!(
@@ -133,7 +133,7 @@ fn file(path: &Path) -> Result<Zeroizing<String>, SourceError> {
 }
 
 /// Reads a secret whole, without its final newline.
-fn bounded(reader: impl Read, name: &str) -> Result<Zeroizing<String>, SourceError> {
+pub(super) fn bounded(reader: impl Read, name: &str) -> Result<Zeroizing<String>, SourceError> {
     // All at once: a buffer that grows would leave copies of the secret behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_SECRET_BYTES + 3));
     reader
@@ -148,44 +148,6 @@ fn bounded(reader: impl Read, name: &str) -> Result<Zeroizing<String>, SourceErr
         return Err(SourceError::Absent(format!("{name} is empty")));
     }
     Ok(Zeroizing::new(text.to_owned()))
-}
-
-fn output_of(command: &[String], time: Duration) -> Result<Zeroizing<String>, SourceError> {
-    let Some((program, arguments)) = command.split_first() else {
-        return Err(SourceError::Unsafe("the command is empty".to_owned()));
-    };
-    let absent = |why: &str| SourceError::Absent(format!("the command {program:?} {why}"));
-    // Its standard error stays the terminal's: that is where a password store talks to a person.
-    let mut child = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|e| absent(&format!("could not be started: {e}")))?;
-    let stdout = child.stdout.take();
-    let name = format!("the command {program:?}");
-    let (sender, receiver) = mpsc::channel();
-    let read = move || {
-        let secret = stdout.map(|stdout| bounded(stdout, &name));
-        // Nobody listens any more when the time was over.
-        let _ = sender.send(secret);
-    };
-    let reader = thread::Builder::new().name("key-source".to_owned()).spawn(read);
-    if let Err(error) = reader {
-        let _ = child.kill();
-        let _ = child.wait();
-        return Err(absent(&format!("could not be read: {error}")));
-    }
-    let Ok(Some(secret)) = receiver.recv_timeout(time) else {
-        let _ = child.kill();
-        let _ = child.wait();
-        return Err(absent(&format!("did not finish within {}", crate::duration::format(time))));
-    };
-    let status = child.wait().map_err(|e| absent(&format!("was lost: {e}")))?;
-    if !status.success() {
-        return Err(absent(&format!("failed ({status})")));
-    }
-    secret
 }
 
 /// The usual variables of all providers.

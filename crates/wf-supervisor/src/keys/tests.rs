@@ -94,6 +94,8 @@ fn secrets_that_are_refused() {
         write(&path, text, 0o600);
         SecretSource::File(path)
     };
+    let pipe = dir.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).unwrap();
     let environ = FixedEnviron::of(&[
         ("SHORT", "1234567"),
         ("COMMA", "first-secret,second-secret"),
@@ -109,6 +111,7 @@ fn secrets_that_are_refused() {
         variable("ACCENT"),
         SecretSource::File(open),
         SecretSource::File(dir.path().to_owned()),
+        SecretSource::File(pipe),
         file("two-lines\nsecond-line\n"),
         SecretSource::Command(vec!["sh".into(), "-c".into(), "head -c 20000 /dev/zero | tr '\\0' x".into()]),
     ];
@@ -132,7 +135,8 @@ fn secrets_that_are_refused() {
     key k: the secret has characters around or in it that no HTTP header takes (from SPACE)
     key k: the secret has characters around or in it that no HTTP header takes (from ACCENT)
     key k: DIR/open has mode 0640, others may read it: chmod 600 DIR/open
-    key k: DIR is not a regular file
+    key k: DIR: it is a directory
+    key k: DIR/pipe: it is a pipe, not a regular file
     key k: the secret has more than one line (from DIR/file)
     key k: the secret is longer than 16 KiB (from sh -c 'head -c 20000 /dev/zero | tr '\''\0'\'' x')
     ");

@@ -4,20 +4,20 @@
 //! from that worker's own process. Whatever is wrong with one connection is logged and closes that one.
 
 mod connection;
+mod strangers;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use interprocess::local_socket::ListenerOptions;
 use interprocess::local_socket::tokio::{Listener, Stream};
 use interprocess::local_socket::traits::StreamCommon as _;
 use interprocess::local_socket::traits::tokio::Listener as _;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use wf_core::{AttemptId, Event};
 use wf_protocol::limits::HELLO_TIMEOUT;
 use wf_protocol::{
@@ -25,10 +25,9 @@ use wf_protocol::{
 };
 
 use self::connection::Connection;
+use self::strangers::Strangers;
 use super::translate;
 
-/// Connections that have not said hello yet, at most; more wait to be accepted.
-const STRANGERS: usize = 64;
 /// Messages that wait for a worker to read them, at most; a worker that does not read is cut off.
 const UNREAD: usize = 64;
 
@@ -45,9 +44,22 @@ struct Desk {
     /// As many as there are running attempts: a look-up by token may walk them.
     tickets: RefCell<HashMap<AttemptId, Ticket>>,
     lines: RefCell<HashMap<AttemptId, Line>>,
+    /// Connections that have not said hello yet.
+    strangers: RefCell<Strangers>,
     /// A process id became known, or a ticket was revoked.
     news: Notify,
     events: mpsc::Sender<Event>,
+}
+
+impl Desk {
+    /// Says why a connection was closed, once for an episode.
+    fn closed(&self, pid: Option<u32>, why: &str) {
+        if self.strangers.borrow_mut().is_news(pid, why, Instant::now()) {
+            log::warn!("{why}");
+        } else {
+            log::debug!("{why}");
+        }
+    }
 }
 
 /// The way to a connected worker. Dropping it ends the connection, whatever the worker does or does not read.
@@ -76,6 +88,7 @@ impl Ipc {
         let desk = Rc::new(Desk {
             tickets: RefCell::default(),
             lines: RefCell::default(),
+            strangers: RefCell::default(),
             news: Notify::new(),
             events,
         });
@@ -127,12 +140,10 @@ impl Ipc {
 }
 
 async fn accept(listener: Listener, desk: Rc<Desk>) {
-    let strangers = Arc::new(Semaphore::new(STRANGERS));
     loop {
-        let Ok(permit) = Arc::clone(&strangers).acquire_owned().await else { return };
         match listener.accept().await {
             Ok(stream) => {
-                tokio::task::spawn_local(serve(stream, Rc::clone(&desk), permit));
+                tokio::task::spawn_local(serve(stream, Rc::clone(&desk)));
             }
             // Out of descriptors, or the peer is gone already: the next connection is another matter.
             Err(error) => {
@@ -143,7 +154,7 @@ async fn accept(listener: Listener, desk: Rc<Desk>) {
     }
 }
 
-async fn serve(stream: Stream, desk: Rc<Desk>, permit: OwnedSemaphorePermit) {
+async fn serve(stream: Stream, desk: Rc<Desk>) {
     let peer = match stream.peer_creds() {
         Ok(peer) => peer,
         Err(error) => return log::warn!("closed a connection of unknown origin: {error}"),
@@ -151,26 +162,28 @@ async fn serve(stream: Stream, desk: Rc<Desk>, permit: OwnedSemaphorePermit) {
     let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok());
     let shown = pid.map_or_else(|| "?".to_owned(), |pid| pid.to_string());
     if peer.euid() != Some(nix::unistd::geteuid().as_raw()) {
-        return log::warn!("closed a connection of another user's process {shown}");
+        return desk.closed(pid, &format!("closed a connection of another user's process {shown}"));
     }
     let stream = match Connection::new(stream) {
         Ok(stream) => stream,
-        Err(error) => return log::warn!("closed the connection of process {shown}: {error}"),
+        Err(error) => return desk.closed(pid, &format!("closed the connection of process {shown}: {error}")),
     };
     let mut intake = Intake::new();
-    let greeting = tokio::time::timeout(HELLO_TIMEOUT, greet(&stream, &mut intake, &desk, pid)).await;
-    drop(permit);
-    let late = || {
-        let detail = format!("no hello within {} s", HELLO_TIMEOUT.as_secs());
-        Err(Refusal { code: RefusalCode::Malformed, detail })
+    let (number, shown_out) = desk.strangers.borrow_mut().enter(pid);
+    let late = |detail| Err(Refusal { code: RefusalCode::Malformed, detail });
+    let greeting = tokio::select! {
+        greeting = tokio::time::timeout(HELLO_TIMEOUT, greet(&stream, &mut intake, &desk, pid)) => greeting
+            .unwrap_or_else(|_| late(format!("no hello within {} s", HELLO_TIMEOUT.as_secs()))),
+        _ = shown_out => late("silent, and too many others wait to say hello".to_owned()),
     };
-    let result = match greeting.unwrap_or_else(|_| late()) {
+    desk.strangers.borrow_mut().leave(number);
+    let result = match greeting {
         Ok(None) => Ok(()),
         Ok(Some((attempt, job))) => attend(&stream, intake, &desk, attempt, job).await,
         Err(refusal) => Err(refusal),
     };
     if let Err(refusal) = result {
-        log::warn!("closed the connection of process {shown}: {}", refusal.detail);
+        desk.closed(pid, &format!("closed the connection of process {shown}: {}", refusal.detail));
         if let Ok(frame) = encode(&refusal.message()) {
             // Whoever sends nonsense may well not read either.
             let _ = tokio::time::timeout(Duration::from_secs(1), stream.write_all(&frame)).await;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -21,6 +22,11 @@ use crate::store::audit;
 use crate::store::board::PoolBoard;
 use crate::store::run_dir::RunDir;
 use crate::store::summary::{Page, Rows, write_summary};
+
+/// The exit code of a run whose time was up; those of other stops are above it.
+const RUN_TIMEOUT: u8 = 124;
+/// For how long the output of a run that was stopped may stand still before what is left of it is not shown.
+const NOBODY_READS: Duration = Duration::from_secs(2);
 
 impl Hands {
     /// Ends what is left of the run and answers with the exit code, which is another one if the books cannot be closed.
@@ -88,9 +94,18 @@ impl Hands {
         };
         let _ = write_summary(&mut table, &summary, &page);
         console.text(&String::from_utf8_lossy(&table));
-        // A terminal that stands still holds the last page up for as long as its user wants; a signal skips it.
+        // A terminal that stands still holds the last page up for as long as its user wants; a signal skips it. Of a run that
+        // was stopped nobody waits for that page but whoever stopped it, and for its end.
+        let was_stopped = code >= RUN_TIMEOUT;
+        let mut taken = console.taken();
         loop {
             tokio::select! {
+                () = tokio::time::sleep(NOBODY_READS), if was_stopped => {
+                    let before = std::mem::replace(&mut taken, console.taken());
+                    if before == taken {
+                        console.skip_rest();
+                    }
+                }
                 () = console.finish() => break,
                 event = signals.next() => match event {
                     Event::Signal(_) => console.skip_rest(),
