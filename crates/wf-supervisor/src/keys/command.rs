@@ -58,7 +58,9 @@ pub(super) fn output_of(command: &[String], time: Duration) -> Result<Zeroizing<
         secret.recv_timeout(LINGER)
     });
     match exit {
-        Exit::Code(0) => secret.unwrap_or_else(|_| Err(absent("left a process behind that holds its output"))),
+        Exit::Code(0) => {
+            secret.unwrap_or_else(|_| Err(absent("left a process behind that holds its output")))
+        }
         Exit::Code(code) => Err(absent(&format!("failed (exit status: {code})"))),
         Exit::Signal(signal) => Err(absent(&format!("was killed by signal {signal}"))),
     }
@@ -116,7 +118,8 @@ fn pass_on(stderr: impl Read, name: &str) {
 /// A line without what may be a secret: nobody knows yet what the secret is, so every word that could be one is left out.
 fn veiled(line: &str) -> String {
     let mut shown = String::new();
-    let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '=' | ':' | ',' | ';' | '(' | ')');
+    let ends =
+        |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '=' | ':' | ',' | ';' | '(' | ')');
     for part in line.trim_end().split_inclusive(ends) {
         let word = part.trim_end_matches(ends);
         let mixed = word.chars().any(|c| c.is_ascii_digit()) && word.chars().any(char::is_alphabetic);

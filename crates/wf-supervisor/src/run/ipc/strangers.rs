@@ -78,7 +78,11 @@ mod tests {
         let gone = of_bad.iter_mut().filter_map(|goes| goes.try_recv().err());
         let gone = gone.filter(|error| *error == oneshot::error::TryRecvError::Closed).count();
         assert_eq!(gone, 200 - OF_A_PROCESS);
-        assert_eq!(stays.try_recv(), Err(oneshot::error::TryRecvError::Empty), "another process is none the worse");
+        assert_eq!(
+            stays.try_recv(),
+            Err(oneshot::error::TryRecvError::Empty),
+            "another process is none the worse"
+        );
         strangers.leave(good);
         assert_eq!(strangers.waiting.len(), OF_A_PROCESS);
         for pid in 100..300 {
@@ -92,7 +96,9 @@ mod tests {
         let (mut strangers, now) = (Strangers::default(), Instant::now());
         let told = (0..500).filter(|_| strangers.is_news(Some(2), "no hello", now)).count();
         assert_eq!(told, 1);
-        assert!(strangers.is_news(Some(2), "wrong token", now) && strangers.is_news(Some(3), "no hello", now));
+        assert!(
+            strangers.is_news(Some(2), "wrong token", now) && strangers.is_news(Some(3), "no hello", now)
+        );
         let told = (0..500).filter(|pid| strangers.is_news(Some(*pid), "another", now)).count();
         assert_eq!(told, MOST_TOLD - 3);
         assert!(strangers.is_news(Some(2), "no hello", now + EPISODE), "and again where it goes on");
