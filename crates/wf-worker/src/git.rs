@@ -173,6 +173,8 @@ impl<'a> Git<'a> {
         // Housekeeping in the background would outlive the worker, only to be killed by its warden.
         let mut quiet =
             vec!["-c", "maintenance.autoDetach=false", "-c", "gc.autoDetach=false", "-c", "color.ui=false"];
+        // A warning about line ends that the user made fatal would be about the model's text.
+        quiet.extend(["-c", "core.safecrlf=false"]);
         // No path of ours is a pattern; check-ignore refuses to be told so.
         if args.first().is_some_and(|verb| *verb != "check-ignore") {
             quiet.push("--literal-pathspecs");
@@ -230,7 +232,16 @@ mod tests {
     fn a_user_s_settings_do_not_hide_what_is_not_committed() {
         let repo = repository();
         let dir = repo.path();
-        git(dir, &["config", "status.showUntrackedFiles", "no"]);
+        for (key, value) in [
+            ("status.showUntrackedFiles", "no"),
+            ("status.short", "true"),
+            ("status.branch", "true"),
+            ("core.autocrlf", "true"),
+            ("core.safecrlf", "true"),
+            ("core.quotePath", "true"),
+        ] {
+            git(dir, &["config", key, value]);
+        }
         fs::write(dir.join("a.md"), "a\n").unwrap();
         let (sink, stop) = (Sink::default(), Stop::new());
         assert_eq!(commit(dir, "a.md", &sink, &stop), Ok(Committed::Yes));

@@ -113,7 +113,9 @@ impl Caller<'_> {
                     self.audit.record(&Entry { event: "abandoned", detail: cause.words(), ..entry });
                     return Err(Halt::Stopped(cause));
                 }
-                Sent::Replied(Reply::Answer(answer)) => {
+                Sent::Replied(Reply::Answer(mut answer)) => {
+                    // Nothing that is kept has a key in it, also where a model was shown one and repeats it.
+                    answer.text = without_key(answer.text, lease.secret(), &key);
                     let kept = keep(&answer);
                     lease.release(outcome::of_answer(&answer));
                     let (tokens_in, tokens_out) = (Some(answer.tokens_in), Some(answer.tokens_out));
@@ -123,8 +125,7 @@ impl Caller<'_> {
                 }
                 Sent::Replied(Reply::Refused(refusal)) => {
                     // A provider may quote the key it refuses.
-                    let detail =
-                        refusal.detail().replace(lease.secret().expose(), &format!("[REDACTED:{key}]"));
+                    let detail = without_key(refusal.detail().to_owned(), lease.secret(), &key);
                     self.audit.record(&Entry { event: "refused", detail: &detail, ..entry });
                     log::debug!("call {} refused on {key}: {detail}", call.number);
                     lease.release(outcome::of_refusal(&refusal, detail));
@@ -177,4 +178,12 @@ impl Caller<'_> {
             AcquireError::Invalid(_) | AcquireError::InProgress(_) => Halt::Failed(error.to_string()),
         }
     }
+}
+
+fn without_key(text: String, secret: &Secret, key: &str) -> String {
+    let secret = secret.expose();
+    if secret.is_empty() || !text.contains(secret) {
+        return text;
+    }
+    text.replace(secret, &format!("[REDACTED:{key}]"))
 }

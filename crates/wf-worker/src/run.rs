@@ -139,7 +139,7 @@ fn end(work: &Work, ending: Ending, again: bool) -> Finish {
         work.checkpoint.leave_unmerged();
         return Finish {
             verdict: JobVerdict::Approved,
-            detail: format!("approved after {}", count(work.state.reviews, "review")),
+            detail: format!("approved after {}{}", count(work.state.reviews, "review"), elsewhere(work)),
             output: work.state.output.clone(),
         };
     }
@@ -152,6 +152,18 @@ fn end(work: &Work, ending: Ending, again: bool) -> Finish {
         Ok(None) => needs_revision(why + &work.whereabouts()),
         Ok(Some(path)) => needs_revision(format!("{why}; the last draft is {path}")),
         Err(halt) => halted(halt),
+    }
+}
+
+/// Where the output went, as a clause, where that is not its usual place: nobody finds it there by chance.
+fn elsewhere(work: &Work) -> String {
+    let Some((path, _)) = &work.state.output else { return String::new() };
+    if work.job.code.is_some() {
+        let is_usual = work.job.output.as_os_str() == path.as_str();
+        if is_usual { String::new() } else { format!("; on branch {path}") }
+    } else {
+        let is_usual = work.shown(&work.output_path()) == *path;
+        if is_usual { String::new() } else { format!("; written to {path}") }
     }
 }
 

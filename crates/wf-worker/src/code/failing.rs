@@ -33,6 +33,11 @@ pub fn failing(output: &str) -> Vec<String> {
     last.into_iter().collect()
 }
 
+/// Whether a runner named a test that failed.
+pub fn names_a_test(output: &str) -> bool {
+    output.lines().any(|line| test(line.trim_end()).is_some())
+}
+
 /// An output without colours and other escape sequences, and with what a carriage return overwrites taken out.
 pub fn plain(output: &[u8]) -> String {
     let text = String::from_utf8_lossy(output);

@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::repository::{Repository, failed, remove_dir};
+use super::removal::remove_dir;
+use super::repository::{Repository, failed};
 use crate::halt::Halt;
 
 impl Repository<'_> {

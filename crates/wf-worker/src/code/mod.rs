@@ -7,5 +7,7 @@ pub mod failing;
 pub mod left_out;
 mod leftovers;
 pub mod path;
+mod removal;
 pub mod repository;
 pub mod tree;
+pub mod unworkable;

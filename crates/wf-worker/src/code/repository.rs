@@ -422,14 +422,6 @@ fn line(git: Git<'_>, args: &[&OsStr]) -> Result<Option<String>, Halt> {
     }
 }
 
-/// Removes a directory with all that is in it, if it is there.
-pub(super) fn remove_dir(dir: &Path) -> Result<(), Halt> {
-    match fs::remove_dir_all(dir) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed(dir, "cannot be removed", &e)),
-        _ => Ok(()),
-    }
-}
-
 /// Words of a command line.
 pub fn words<const N: usize>(words: [&str; N]) -> [&OsStr; N] {
     words.map(OsStr::new)

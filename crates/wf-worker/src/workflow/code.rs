@@ -25,6 +25,8 @@ pub struct Code {
     pub tests: BTreeSet<String>,
     /// The tests' texts as they were when they failed for want of code.
     pub seen_failing: BTreeMap<String, Option<String>>,
+    /// What failed before anything was changed.
+    pub failed_before: Vec<String>,
     /// Whether the tests may no longer be changed.
     pub frozen: bool,
     /// What failed when the tests were run last; empty when they passed.

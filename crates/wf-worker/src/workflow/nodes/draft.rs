@@ -52,10 +52,13 @@ pub fn run(work: &mut Work, _: &Position) -> Result<Done, Halt> {
         }
     };
     work.trace(lineage::Kind::Draft, &document)?;
-    let lines = document.lines().count();
+    let lines = match document.lines().count() {
+        1 => "1 line".to_owned(),
+        n => format!("{n} lines"),
+    };
     work.state.document = document;
     work.state.findings.clear();
-    Ok(Done::pass(format!("{how}, {lines} lines")))
+    Ok(Done::pass(format!("{how}, {lines}")))
 }
 
 /// The document an answer makes, and how; or why it makes none.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::site::Site;
 use crate::child::{self, ChildError, Output, Program};
 use crate::code::failing::{failing, plain};
+use crate::code::unworkable::is_unworkable;
+use crate::console::one_line;
 use crate::halt::Halt;
 use crate::workflow::work::Work;
 
@@ -18,12 +20,18 @@ const SHOWN_BYTES: usize = 16 * 1024;
 /// How many failing tests a line names.
 const NAMED: usize = 3;
 
+/// How much of a broken command's last words its error repeats: lines, and bytes.
+const LAST_LINES: usize = 3;
+const LAST_BYTES: usize = 400;
+
 /// What came of running the tests.
 pub struct TestRun {
     /// Whether they passed.
     pub passed: bool,
     /// How the command ended, in words.
     pub how: String,
+    /// Whether it cannot work at all where nothing was changed yet.
+    pub is_unworkable: bool,
     /// The end of its output.
     pub output: String,
     /// What failed; see [`failing`].
@@ -68,13 +76,13 @@ pub fn run(work: &Work, site: &Site) -> Result<TestRun, Halt> {
         output: Output::Shown(&work.console, KEPT_BYTES),
     };
     work.console.say(&format!("$ {}", command.join(" ")));
-    let (passed, how, output) = match child::run(&program, &work.stop) {
-        Ok(ended) => (ended.status.success(), ended.status.to_string(), ended.output),
+    let (status, how, output) = match child::run(&program, &work.stop) {
+        Ok(ended) => (Some(ended.status), ended.status.to_string(), ended.output),
         Err(ChildError::Stopped(cause)) => return Err(Halt::Stopped(cause)),
         Err(error @ ChildError::TimedOut(..)) => {
             let how = error.to_string();
             let ChildError::TimedOut(_, output) = error else { unreachable!("matched above") };
-            (false, how, output)
+            (None, how, output)
         }
         Err(error) => {
             return Err(Halt::Failed(format!(
@@ -87,11 +95,35 @@ pub fn run(work: &Work, site: &Site) -> Result<TestRun, Halt> {
         work.console.pass(b"\n");
     }
     let text = plain(&output);
+    let passed = status.is_some_and(|status| status.success());
+    // One that ran out of time did so without anything to test.
+    let is_unworkable = !passed && status.is_none_or(|status| is_unworkable(status.code(), &text));
     let mut failing = if passed { Vec::new() } else { failing(&text) };
     if !passed && failing.is_empty() {
         failing.push(how.clone());
     }
-    Ok(TestRun { passed, how, output: end(&text).to_owned(), failing })
+    Ok(TestRun { passed, how, is_unworkable, output: end(&text).to_owned(), failing })
+}
+
+/// Tries the test command on the untouched worktree, before anything is paid: one that is broken fails there as well, and
+/// would be taken for failing tests once there are some.
+pub fn run_untouched(work: &Work, site: &Site) -> Result<TestRun, Halt> {
+    let tests = run(work, site)?;
+    if !tests.is_unworkable {
+        return Ok(tests);
+    }
+    let told: Vec<&str> = tests.output.lines().filter(|line| !line.trim().is_empty()).collect();
+    let last = told[told.len().saturating_sub(LAST_LINES)..].join(" / ");
+    let last = match one_line(&last, LAST_BYTES) {
+        last if last.is_empty() => "it wrote nothing".to_owned(),
+        last => format!("last lines: {last}"),
+    };
+    Err(Halt::Failed(format!(
+        "the test command `{}` does not work on the untouched worktree: {}, {last}; no call was made: install what it \
+         needs, or see test_command and test_timeout in [workflow.implement]",
+        shown(work)?,
+        tests.how
+    )))
 }
 
 /// The end of a text, from the beginning of a line where there is one.

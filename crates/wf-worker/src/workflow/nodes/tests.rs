@@ -3,6 +3,7 @@
 mod code;
 mod files;
 mod replies;
+mod test_command;
 mod worktrees;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

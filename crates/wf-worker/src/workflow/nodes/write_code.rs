@@ -26,6 +26,7 @@ pub fn run(work: &mut Work, _: &Position) -> Result<Done, Halt> {
         frozen => code.frozen,
         repeated => code.repeated,
         test_command => test_run::shown(work)?,
+        failed_before => work.state.code.failed_before.clone(),
     };
     let question = Question {
         asked: Asked::Drafter,

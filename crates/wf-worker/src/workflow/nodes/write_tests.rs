@@ -21,6 +21,7 @@ pub fn run(work: &mut Work, _: &Position) -> Result<Done, Halt> {
         project => Value::from(Serde(view::of(work, &site)?)),
         findings => work.state.findings.clone(),
         test_command => test_run::shown(work)?,
+        failed_before => work.state.code.failed_before.clone(),
     };
     let question = Question {
         asked: Asked::Drafter,

@@ -68,6 +68,8 @@ fn an_output_that_is_not_ours_stays_and_one_that_is_ours_is_replaced() {
     let mut stage = Stage::new(approving_in(1));
     stage.write("docs/lld/LLD-42.md", "mine");
     let finish = stage.run();
+    let told = detail(&finish, JobVerdict::Approved);
+    assert_eq!(told, "approved after 1 review; written to docs/lld/LLD-42.new.md");
     assert_eq!(finish.output.unwrap().0, "docs/lld/LLD-42.new.md");
     assert_eq!(stage.file("docs/lld/LLD-42.md").unwrap(), "mine");
     assert!(

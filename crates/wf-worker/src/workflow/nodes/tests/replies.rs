@@ -189,3 +189,28 @@ fn waiting_is_said_once() {
     let said: Vec<&str> = text.lines().filter(|l| l.starts_with("waiting")).collect();
     assert_eq!(said, ["waiting for a: all keys are rate-limited, about 43 s"]);
 }
+
+#[test]
+fn a_key_that_a_reply_repeats_is_kept_nowhere() {
+    let stage = Stage::new(|asked| match asked.node.as_str() {
+        "N1_draft" => says(format!("{DESIGN}\nAsked with sesame-sesame.\n")),
+        _ => says(review("APPROVED", &[]) + "sesame-sesame\n"),
+    });
+    // Without a last step the checkpoint stays as it is.
+    stage.stop_after(4);
+    stage.run();
+    let mut dirs = vec![stage.dir.path().to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).unwrap().flatten() {
+            if entry.file_type().unwrap().is_dir() {
+                dirs.push(entry.path());
+            } else {
+                let text = fs::read(entry.path()).unwrap();
+                assert!(!String::from_utf8_lossy(&text).contains("sesame-sesame"), "{entry:?}");
+            }
+        }
+    }
+    detail(&stage.run(), JobVerdict::Approved);
+    let output = stage.file("docs/lld/LLD-42.md").unwrap();
+    assert!(output.ends_with("Asked with [REDACTED:key-a].\n"), "{output}");
+}
