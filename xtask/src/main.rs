@@ -1,7 +1,8 @@
-//! Tasks of the project: `cargo xtask ci | tidy | demo | bench`.
+//! Tasks of the project: `cargo xtask ci | tidy | demo | chaos | bench`.
 
 #[cfg(target_os = "linux")]
 mod bench;
+mod chaos;
 mod ci;
 mod demo;
 mod tidy;
@@ -28,6 +29,7 @@ enum Task {
     Tidy,
     /// Ten example issues through the `lld` workflow on the embedded mock provider
     Demo,
+    Chaos(chaos::Args),
     /// Measure against other programs, and write docs/benchmarks.md
     #[cfg(target_os = "linux")]
     Bench(bench::Args),
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Task::Ci => ci::run(),
         Task::Tidy => tidy::run(),
         Task::Demo => demo::run(),
+        Task::Chaos(args) => chaos::run(&args),
         #[cfg(target_os = "linux")]
         Task::Bench(args) => bench::run(&args),
         #[cfg(target_os = "linux")]

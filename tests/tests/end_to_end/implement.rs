@@ -13,7 +13,7 @@ use wf_tests::{Finished, Project, Running};
 /// Runs every test of a project in shell, and names those that fail.
 const RUN: &str = "status=0\nfor t in tests/*.sh; do sh \"$t\" || { echo \"not ok - $t\"; status=1; }; done\nexit $status\n";
 
-const SHELL: &str = "[workflow.implement]\ntest_command = [\"sh\", \"run.sh\"]\n";
+pub const SHELL: &str = "[workflow.implement]\ntest_command = [\"sh\", \"run.sh\"]\n";
 
 fn git(dir: &Path, args: &[&str]) -> String {
     let out = Command::new("git").args(args).current_dir(dir).output().expect("git is installed");
@@ -41,7 +41,7 @@ fn commit_all(p: &Project) {
 }
 
 /// A project in shell, in a repository, with a design per item and the list of them.
-fn shell_project(ids: &[&str]) -> Project {
+pub fn shell_project(ids: &[&str]) -> Project {
     let p = Project::new();
     p.write("run.sh", RUN);
     p.write("tests/base.sh", "true\n");
@@ -98,7 +98,7 @@ fn assert_tidy(p: &Project, kept: &[&str]) {
     assert_eq!(git(p.dir(), &["worktree", "list"]).lines().count(), 1 + kept.len());
 }
 
-fn prompts_paid_twice(mock: &MockProvider) -> u64 {
+pub fn prompts_paid_twice(mock: &MockProvider) -> u64 {
     mock.counters()["duplicates"].as_u64().expect("the mock counts duplicates")
 }
 

@@ -1,6 +1,7 @@
 //! What `wf-supervisor` promises, tried with the real binaries.
 
 mod bounds;
+mod chaos;
 mod deaths;
 mod edges;
 mod flows;
