@@ -251,7 +251,7 @@ fn round(seed: u64, at_calls: bool, tally: &mut Tally) {
             assert!(work.is_there(&p, id), "{work:?}: {id} is {outcome}, and nothing is there");
         }
         if grow_old_in_state(&p) {
-            p.run(&command).code(0);
+            p.run("clean").code(0);
         }
         deaths::assert_no_file_left_over(&p);
         let twice = prompts_paid_twice(&mock);

@@ -94,6 +94,11 @@ pub fn assert_no_file_left_over(p: &Project) {
         let is_unfinished = name.contains("wf-tmp") || name.starts_with(".tmp");
         let is_lock = path.extension().is_some_and(|ending| ending == "lock");
         let is_lock_of_git = is_lock && path.components().any(|c| c.as_os_str() == ".git");
-        assert!(!is_unfinished && !is_lock_of_git, "left over: {}", path.display());
+        assert!(
+            !is_unfinished && !is_lock_of_git,
+            "left over: {} beside {:?}",
+            path.display(),
+            path.parent().map(files_below)
+        );
     }
 }

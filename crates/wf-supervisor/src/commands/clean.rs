@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::store::StoreError;
 use crate::store::archive::Archive;
 use crate::store::error::unless_closed;
-use crate::store::layout::{Location, StateDir};
+use crate::store::layout::{Location, StateDir, remove_leftovers};
 use crate::store::run_dir::RunDir;
 use crate::store::text::counted;
 
@@ -46,6 +46,8 @@ pub fn clean(
         }
         return unless_closed(say(out, format_args!("{} to delete", runs(doomed.len()))));
     }
+    // The next run that begins would do it as well; whoever cleans expects it now.
+    remove_leftovers(&state)?;
     if doomed.is_empty() {
         return unless_closed(say(out, format_args!("nothing to delete")));
     }

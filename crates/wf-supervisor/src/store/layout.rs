@@ -239,19 +239,24 @@ pub(super) fn create_private(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// No temporary file of a living run is needed for so long.
+const LONG: Duration = Duration::from_secs(3600);
+
 /// Removes temporary files that killed runs left in the state directory, and returns what it removed.
 pub fn remove_leftovers(state: &StateDir) -> Result<Vec<PathBuf>, StoreError> {
     let mut removed = Vec::new();
     for id in state.run_ids()? {
         let run = state.run(&id);
-        // A directory that has no lock yet belongs to a run that is just starting.
-        if run.lock().exists() && run.live_pid().is_none() {
+        if !run.lock().exists() {
+            // It belongs to a run that is just starting, or to one that was killed there.
+            removed.extend(remove_temporary_files(run.path(), LONG));
+        } else if run.live_pid().is_none() {
             removed.extend(remove_temporary_files(run.path(), Duration::ZERO));
         }
     }
-    // Those of all runs together: whose they are cannot be told, but none is needed for long.
+    // Those of all runs together: whose they are cannot be told.
     for shared in [state.path().to_owned(), state.runs()] {
-        removed.extend(remove_temporary_files(&shared, Duration::from_secs(3600)));
+        removed.extend(remove_temporary_files(&shared, LONG));
     }
     Ok(removed)
 }
