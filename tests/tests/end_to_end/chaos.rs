@@ -4,12 +4,15 @@
 //!
 //! Round `n` depends on nothing but `seed + n`, so that a failed one can be had again alone.
 
-use std::fs::{self, File};
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nix::fcntl::AT_FDCWD;
+use nix::sys::stat::{UtimensatFlags, utimensat};
+use nix::sys::time::TimeSpec;
 use wf_tests::mock::MockProvider;
 use wf_tests::{Finished, Project, files_below};
 
@@ -187,7 +190,9 @@ fn grow_old_in_state(p: &Project) -> bool {
     let unfinished: Vec<_> = files_below(&p.path(".wf")).into_iter().filter(is_unfinished).collect();
     for path in &unfinished {
         let old = SystemTime::now() - Duration::from_secs(7200);
-        File::open(path).and_then(|file| file.set_modified(old)).expect("a file of ours can be aged");
+        let old = TimeSpec::from(old.duration_since(UNIX_EPOCH).expect("it is later than 1970"));
+        utimensat(AT_FDCWD, path, &old, &old, UtimensatFlags::NoFollowSymlink)
+            .expect("a file of ours can be aged");
     }
     !unfinished.is_empty()
 }
