@@ -50,7 +50,7 @@ fn run(bounds: Bounds, items: usize, keys: usize) -> Supervisor {
     let pool = PoolSpec { keys, limits: BTreeMap::new(), ..PoolSpec::default() };
     let policy = Policy {
         max_wait: Duration::from_secs(60),
-        max_retries: 5,
+        max_retries: Some(5),
         lease_time: Duration::from_secs(60),
         budget: Budget::Unlimited,
         seed: 7,

@@ -426,7 +426,7 @@ fn pool() -> PoolSpec {
 fn policy() -> Policy {
     Policy {
         max_wait: Duration::from_secs(86_400),
-        max_retries: 5,
+        max_retries: Some(5),
         lease_time: Duration::from_secs(600),
         budget: Budget::Unlimited,
         seed: 1,

@@ -187,7 +187,7 @@ impl CredentialCoordinator {
         let most = self.policy.max_retries;
         let Some(call) = self.calls.get_mut((lease.who, lease.call)) else { return };
         call.limited += 1;
-        let next = if call.limited > most {
+        let next = if most.is_some_and(|most| call.limited > most) {
             Next::Denied(DenyCause::RateLimited { attempts: call.attempts })
         } else {
             Next::Line

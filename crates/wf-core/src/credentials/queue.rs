@@ -131,6 +131,15 @@ impl Queue {
         self.deadlines.first().copied()
     }
 
+    /// Those in line of a class whose patience ends before then.
+    pub(super) fn leaving_before(&self, then: Time, class: usize) -> Vec<WaiterId> {
+        let early = self.deadlines.range(..(then, WaiterId(0))).map(|(_, id)| *id);
+        let is_in_line = |id: &WaiterId| {
+            self.waiters.get(id).is_some_and(|waiter| waiter.class == class && waiter.aside.is_none())
+        };
+        early.filter(is_in_line).collect()
+    }
+
     /// Takes a call out, wherever it stands.
     pub(super) fn remove(&mut self, id: WaiterId) -> Option<Waiter> {
         let waiter = self.waiters.remove(&id)?;

@@ -26,6 +26,7 @@ impl CredentialCoordinator {
         }
         self.end_backoffs(now);
         self.serve(now, out);
+        self.deny_in_vain(now, out);
         let mut someone_left = false;
         while let Some((_, id)) = self.queue.next_deadline().filter(|(at, _)| *at <= now) {
             self.deny(id, DenyCause::MaxWait, out);
@@ -37,6 +38,20 @@ impl CredentialCoordinator {
         }
         self.tell(now, out);
         self.tell_aside(now, out);
+    }
+
+    /// Ends waits at once whose end is known to be beyond anybody's patience: a batch by night should not find that out in
+    /// the morning.
+    fn deny_in_vain(&mut self, now: Time, out: &mut Vec<Decision>) {
+        for class in 0..self.stuck.len() {
+            let Some(Stuck { reason: WaitReason::RateLimited, until: Some(until), .. }) = self.stuck[class] else {
+                continue;
+            };
+            for id in self.queue.leaving_before(until, class) {
+                let (wait, max_wait) = (until.since(now), self.policy.max_wait);
+                self.deny(id, DenyCause::Beyond { wait, max_wait }, out);
+            }
+        }
     }
 
     /// Lets calls whose time aside is over into line, as far as the budget for repetitions goes.

@@ -62,8 +62,9 @@ pub struct PoolSpec {
 pub struct Policy {
     /// The longest wait for quota of one call (`--max-wait`).
     pub max_wait: Duration,
-    /// How often one call is repeated that is refused with 429 although paced (`--max-retries`).
-    pub max_retries: u32,
+    /// How often one call is repeated that is refused with 429 although paced (`--max-retries`). Without it only the time
+    /// that it waits is bounded: others may use the same quota, and it moves on for all of them.
+    pub max_retries: Option<u32>,
     /// How long a lease may be out before it is taken back.
     pub lease_time: Duration,
     /// Tokens of the whole run (`--budget-tokens`), those of earlier runs of the same items already subtracted.
@@ -241,6 +242,13 @@ impl WaitReason {
 pub enum DenyCause {
     /// It waited longer than `--max-wait`.
     MaxWait,
+    /// It would have to wait longer than `--max-wait`, as is known now.
+    Beyond {
+        /// For how long.
+        wait: Duration,
+        /// `--max-wait`.
+        max_wait: Duration,
+    },
     /// It would cross `--budget-tokens`.
     Budget,
     /// No usable key is left; each key's reason is in the text.

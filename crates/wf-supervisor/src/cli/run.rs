@@ -89,9 +89,10 @@ pub struct RunArgs {
     /// The time between asking a worker to stop and killing it [default: 5s]
     #[arg(long, value_name = "DUR", help_heading = "Bounds", value_parser = value::time_or_zero)]
     pub grace: Option<Duration>,
-    /// Attempts of one API call that is refused although paced, at least 1 [default: 5]
-    #[arg(long, value_name = "N", help_heading = "Bounds", value_parser = value::positive, allow_negative_numbers = true)]
-    pub max_retries: Option<u32>,
+    /// How often one API call that is refused although paced is repeated, or `off`: until --max-wait [default: off]
+    #[arg(long, value_name = "N", help_heading = "Bounds", value_parser = value::positive_or_off,
+          allow_negative_numbers = true)]
+    pub max_retries: Option<Limit<u32>>,
     /// How often a failed item is run again, with backoff; never after a cancel [default: 0]
     // Also by the name that `cargo nextest` has for it.
     #[arg(long, alias = "retries", value_name = "N", help_heading = "Bounds", value_parser = value::count,

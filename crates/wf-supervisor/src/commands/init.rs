@@ -131,8 +131,8 @@ fn content(environ: &dyn Environ, in_repository: bool, prompts: Prompts) -> Stri
 #call_timeout = "4m"
 # Between asking a worker to stop and killing it.
 #grace = "5s"
-# Attempts of a call refused although paced; of a failed item; failures and tokens after which the run stops.
-#max_retries = 5
+# Repetitions of a call refused although paced (off: until max_wait); of a failed item; failures and tokens after which the run stops.
+#max_retries = "off"
 #item_retries = 0
 # Exit codes by which a command says "not now": 75, or "75,69".
 #tempfail = "off"

@@ -182,8 +182,10 @@ impl Configuration {
         let (grace, _) =
             layers.one("grace", args.grace, value::time_or_zero, Duration::from_secs(5), show_time)?;
         let (call_timeout, _) = layers.one("call_timeout", None, value::time, minutes(4), show_time)?;
-        let (max_retries, _) =
-            layers.one("max_retries", args.max_retries, value::positive, 5, ToString::to_string)?;
+        let (max_retries, of_retries) =
+            layers.one("max_retries", args.max_retries, value::positive_or_off, Limit::Off, |n| {
+                n.at().map_or_else(|| "off".to_owned(), |n| n.to_string())
+            })?;
         let (item_retries, _) =
             layers.one("item_retries", args.item_retries, value::count, 0, ToString::to_string)?;
         let tempfail = args.tempfail.clone();
@@ -195,10 +197,24 @@ impl Configuration {
             layers.one("max_fail", args.max_fail, value::positive_or_off, Limit::Off, |n| {
                 n.at().map_or_else(|| "off".to_owned(), |n| n.to_string())
             })?;
-        let (budget_tokens, _) =
+        let (budget_tokens, of_budget) =
             layers.one("budget_tokens", args.budget_tokens, value::tokens_or_off, Limit::Off, |n| {
                 n.at().map_or_else(|| "off".to_owned(), |n| n.to_string())
             })?;
+        // In a file they may be meant for workflows.
+        let is_typed = |origin: &Origin| matches!(origin, Origin::CommandLine | Origin::Variable(_));
+        let in_vain = [
+            ("--max-retries", max_retries.at().is_some() && is_typed(&of_retries)),
+            ("--budget-tokens", budget_tokens.at().is_some() && is_typed(&of_budget)),
+        ];
+        let in_vain: Vec<&str> = in_vain.into_iter().filter_map(|(name, given)| given.then_some(name)).collect();
+        if is_command && !in_vain.is_empty() {
+            warnings.push(format!(
+                "{} bind{} calls that are made over the supervisor: those that a command makes by itself are not seen",
+                in_vain.join(" and "),
+                if in_vain.len() == 1 { "s" } else { "" }
+            ));
+        }
         let (output, _) = layers.one(
             "output",
             args.output,
@@ -254,7 +270,7 @@ impl Configuration {
             max_wait,
             grace,
             call_timeout,
-            max_retries,
+            max_retries: max_retries.at(),
             item_retries,
             tempfail: tempfail.0,
             max_fail: max_fail.at(),

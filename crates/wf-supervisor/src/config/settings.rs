@@ -164,8 +164,8 @@ pub struct Settings {
     pub grace: Duration,
     /// The longest one API call may take.
     pub call_timeout: Duration,
-    /// Attempts of one call refused although paced.
-    pub max_retries: u32,
+    /// Repetitions of one call refused although paced; without it only its waiting is bounded.
+    pub max_retries: Option<u32>,
     /// How often a failed item is run again.
     pub item_retries: u32,
     /// Exit codes by which a command says that now is not the time.

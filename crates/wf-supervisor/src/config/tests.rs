@@ -120,7 +120,7 @@ fn defaults() {
     max_wait = 24h (default)
     grace = 5s (default)
     call_timeout = 4m (default)
-    max_retries = 5 (default)
+    max_retries = off (default)
     item_retries = 0 (default)
     tempfail = off (default)
     max_fail = off (default)
@@ -347,4 +347,17 @@ fn the_mock_needs_nothing() {
         (workflow.drafter.provider.name.as_str(), workflow.drafter.model.as_str()),
         ("mock", "mock-drafter")
     );
+}
+
+#[test]
+fn bounds_that_a_command_may_not_see_are_told() {
+    let warnings = |args: &[&str]| settings("", &[GEMINI, ANTHROPIC], args).unwrap().warnings;
+    insta::assert_snapshot!(
+        warnings(&["--max-retries", "3", "--budget-tokens", "100", "--", "true"]).join("\n"),
+        @"--max-retries and --budget-tokens bind calls that are made over the supervisor: those that a command makes by itself are not seen"
+    );
+    assert_eq!(warnings(&["--budget-tokens", "off", "--", "true"]), [""; 0]);
+    assert_eq!(warnings(&["--budget-tokens", "100"]), [""; 0]);
+    let file = settings("[run]\nbudget_tokens = 100", &[], &["--", "true"]).unwrap();
+    assert!(file.warnings.is_empty(), "{:?}", file.warnings);
 }

@@ -115,7 +115,7 @@ fn wait_reason(reason: pool::WaitReason) -> wire::WaitReason {
 
 fn deny_cause(cause: &pool::DenyCause) -> wire::DenyCause {
     match cause {
-        pool::DenyCause::MaxWait => wire::DenyCause::MaxWait,
+        pool::DenyCause::MaxWait | pool::DenyCause::Beyond { .. } => wire::DenyCause::MaxWait,
         pool::DenyCause::Budget => wire::DenyCause::Budget,
         pool::DenyCause::PoolDead(_) => wire::DenyCause::PoolDead,
         pool::DenyCause::NoSuchProvider(_) => wire::DenyCause::NoSuchProvider,

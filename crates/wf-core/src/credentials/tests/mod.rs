@@ -75,7 +75,7 @@ fn limits(group: &str, limits: QuotaLimits) -> PoolSpec {
 fn policy() -> Policy {
     Policy {
         max_wait: secs(24 * 3600),
-        max_retries: 5,
+        max_retries: Some(5),
         lease_time: secs(600),
         budget: Budget::Unlimited,
         seed: 1,

@@ -108,7 +108,7 @@ fn bare_waits(desk: &mut Desk, outcome: &CallOutcome, times: usize) -> Vec<u64> 
 
 #[test]
 fn without_hints_waits_double_up_to_a_minute_and_then_the_minute_is_not_the_cause() {
-    let mut desk = Desk::with(exclusive(1), Policy { max_retries: 99, ..policy() });
+    let mut desk = Desk::with(exclusive(1), Policy { max_retries: Some(99), ..policy() });
     desk.call(2, &OK);
     assert_eq!(bare_waits(&mut desk, &UNNAMED, 7), [4, 8, 16, 32, 60, 900, 1800]);
     desk.call(1, &OK);
@@ -123,7 +123,7 @@ fn without_hints_waits_double_up_to_a_minute_and_then_the_minute_is_not_the_caus
 
 #[test]
 fn two_calls_are_lost_to_a_day_that_was_used_up_before_and_that_nobody_names() {
-    let mut desk = Desk::with(exclusive(1), Policy { max_retries: 99, ..policy() });
+    let mut desk = Desk::with(exclusive(1), Policy { max_retries: Some(99), ..policy() });
     assert_eq!(bare_waits(&mut desk, &UNNAMED, 4), [60, 900, 1800, 3600]);
 }
 
@@ -210,11 +210,11 @@ fn without_a_known_midnight_the_hint_of_a_used_up_day_is_believed() {
     assert!(desk.now >= Time::ZERO + secs(420) && desk.now <= Time::ZERO + secs(462), "{:?}", desk.now);
 
     // But one that was followed in vain is believed no more.
-    let mut desk = Desk::with(exclusive(1), Policy { max_retries: 99, ..policy() });
+    let mut desk = Desk::with(exclusive(1), Policy { max_retries: Some(99), max_wait: secs(90 * 3600), ..policy() });
     assert_eq!(bare_waits(&mut desk, &day(Some(secs(4))), 4), [4, 900, 1800, 3600]);
 
     // Without a hint there are probes, rarer each time.
-    let mut desk = Desk::with(exclusive(1), Policy { max_retries: 99, ..policy() });
+    let mut desk = Desk::with(exclusive(1), Policy { max_retries: Some(99), max_wait: secs(90 * 3600), ..policy() });
     desk.call(1, &day(None));
     let mut waited = Vec::new();
     for _ in 0..4 {

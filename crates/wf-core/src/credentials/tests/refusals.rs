@@ -203,3 +203,22 @@ fn an_overloaded_provider_is_left_alone_then_probed_once() {
     let out = desk.give_back(item, lease, &OK);
     assert_eq!(grants(&out).len(), 2, "then a ramp: {out:?}");
 }
+
+#[test]
+fn without_a_bound_of_the_user_a_call_goes_on_while_its_patience_lasts() {
+    // Others use the quota up each time, so every one of its attempts is refused.
+    let mut desk = Desk::with(exclusive(1), Policy { max_retries: None, max_wait: secs(3600), ..policy() });
+    let (mut sent, mut out) = (0, desk.ask(1));
+    while denials(&out).is_empty() {
+        out = match grants(&out)[..] {
+            [(1, lease, _)] => {
+                sent += 1;
+                desk.give_back(1, lease, &limited(Some(20)));
+                desk.ask(1)
+            }
+            _ => desk.sleep(),
+        };
+    }
+    assert!(sent > 20 && sent < 200, "{sent} times");
+    assert!(desk.now.since_start() > secs(3_000) && desk.now.since_start() < secs(3_700), "{:?}", desk.now);
+}

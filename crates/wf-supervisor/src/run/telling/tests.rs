@@ -31,7 +31,7 @@ impl Stage {
         };
         let policy = Policy {
             max_wait: Duration::from_secs(86_400),
-            max_retries: 50,
+            max_retries: Some(50),
             lease_time: Duration::from_secs(3600),
             budget: Budget::Unlimited,
             seed: 7,
