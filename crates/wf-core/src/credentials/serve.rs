@@ -44,7 +44,8 @@ impl CredentialCoordinator {
     /// the morning.
     fn deny_in_vain(&mut self, now: Time, out: &mut Vec<Decision>) {
         for class in 0..self.stuck.len() {
-            let Some(Stuck { reason: WaitReason::RateLimited, until: Some(until), .. }) = self.stuck[class] else {
+            let Some(Stuck { reason: WaitReason::RateLimited, until: Some(until), .. }) = self.stuck[class]
+            else {
                 continue;
             };
             for id in self.queue.leaving_before(until, class) {

@@ -207,7 +207,8 @@ impl Configuration {
             ("--max-retries", max_retries.at().is_some() && is_typed(&of_retries)),
             ("--budget-tokens", budget_tokens.at().is_some() && is_typed(&of_budget)),
         ];
-        let in_vain: Vec<&str> = in_vain.into_iter().filter_map(|(name, given)| given.then_some(name)).collect();
+        let in_vain: Vec<&str> =
+            in_vain.into_iter().filter_map(|(name, given)| given.then_some(name)).collect();
         if is_command && !in_vain.is_empty() {
             warnings.push(format!(
                 "{} bind{} calls that are made over the supervisor: those that a command makes by itself are not seen",

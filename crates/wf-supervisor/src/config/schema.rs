@@ -202,10 +202,10 @@ fn run_value(run: &Table<'_>, key: &str, value: Value<'_>) -> Result<RunValue, T
     let text = value.string();
     let off = text.is_some_and(|text| text == "off");
     let wrong = match key {
-        "parallel" | "max_parallel" | "item_retries" if text.is_some() => {
-            Some("a whole number")
+        "parallel" | "max_parallel" | "item_retries" if text.is_some() => Some("a whole number"),
+        "max_fail" | "max_retries" | "budget_tokens" if text.is_some() && !off => {
+            Some("a whole number or \"off\"")
         }
-        "max_fail" | "max_retries" | "budget_tokens" if text.is_some() && !off => Some("a whole number or \"off\""),
         _ => None,
     };
     if let Some(want) = wrong {

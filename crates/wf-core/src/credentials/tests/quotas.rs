@@ -210,11 +210,13 @@ fn without_a_known_midnight_the_hint_of_a_used_up_day_is_believed() {
     assert!(desk.now >= Time::ZERO + secs(420) && desk.now <= Time::ZERO + secs(462), "{:?}", desk.now);
 
     // But one that was followed in vain is believed no more.
-    let mut desk = Desk::with(exclusive(1), Policy { max_retries: Some(99), max_wait: secs(90 * 3600), ..policy() });
+    let mut desk =
+        Desk::with(exclusive(1), Policy { max_retries: Some(99), max_wait: secs(90 * 3600), ..policy() });
     assert_eq!(bare_waits(&mut desk, &day(Some(secs(4))), 4), [4, 900, 1800, 3600]);
 
     // Without a hint there are probes, rarer each time.
-    let mut desk = Desk::with(exclusive(1), Policy { max_retries: Some(99), max_wait: secs(90 * 3600), ..policy() });
+    let mut desk =
+        Desk::with(exclusive(1), Policy { max_retries: Some(99), max_wait: secs(90 * 3600), ..policy() });
     desk.call(1, &day(None));
     let mut waited = Vec::new();
     for _ in 0..4 {
