@@ -30,6 +30,7 @@ use commands::list::ListOptions;
 use commands::logs::LogsOptions;
 use commands::show::ShowOptions;
 use config::{Configuration, Environ, ProcessEnviron, Project};
+use console::redact::Redactor;
 use exit::Trouble;
 use run::pool_memory;
 use store::history::History;
@@ -204,10 +205,19 @@ fn run_verb(
     if global.verbose > 0 {
         settings.origins.iter().for_each(|setting| say(&setting.to_string()));
     }
-    let gathered = plan::gather(&settings, args, io::stdin().lock())?;
+    // Before the first key is read.
+    wf_warden::own::forbid_dumps()?;
+    let secrets = keys::secrets_at_hand(&config.pool.keys, environ);
+    let redactor = Redactor::new(secrets.iter().map(|s| (s.name(), s.expose().as_bytes())))
+        .map_err(|error| Trouble::Refused(error.to_string()))?;
+    let mut gathered = plan::gather(&settings, args, io::stdin().lock())?;
+    items::veil(&mut gathered.items, &redactor);
     if !global.quiet {
         for warning in settings.warnings.iter().chain(&gathered.warnings) {
-            say(&format!("warning: {warning}"));
+            say(&format!("warning: {}", redactor.redact(warning)));
+        }
+        if let Some(provider) = settings.dry_run.then(|| settings.misses_key_of(environ)).flatten() {
+            say(&format!("warning: there is no API key of the provider {provider}: the run would be refused"));
         }
     }
     if !settings.dry_run {
@@ -220,7 +230,9 @@ fn run_verb(
         }
         None => plan::Plan::make(&settings, gathered.items, gathered.by_all, &plan::NoPast),
     };
-    commands::plan::render(&plan, args.json, out)?;
+    let mut shown = Vec::new();
+    commands::plan::render(&plan, args.json, &mut shown)?;
+    out.write_all(redactor.redact(&String::from_utf8_lossy(&shown)).as_bytes())?;
     Ok(exit::OK)
 }
 

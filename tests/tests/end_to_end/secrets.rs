@@ -224,3 +224,23 @@ fn the_socket_is_in_a_private_directory_of_the_user() {
     p.write("go", "");
     run.wait().code(0);
 }
+
+#[test]
+fn a_key_in_a_command_or_a_text_is_in_no_plan_no_id_and_no_file_name() {
+    let p = with_keys(&format!("{FILE_KEY} is my key\nsay {ENV_KEY} twice {ENV_KEY}\nplain\n"));
+    let lower = FILE_KEY.to_lowercase();
+    for options in ["--dry-run", "--dry-run --json", ""] {
+        let command = format!("run items.txt --lines {options} -- true --api-key {ENV_KEY} {{}}");
+        let run = p.supervisor(&command).env("MY_KEY", ENV_KEY).run();
+        run.code(0).never_says(FILE_KEY).never_says(&lower[..20]).never_says(ENV_KEY);
+        assert!(run.out().contains("redacted-from-file-is-my-key-") || options.is_empty(), "{run}");
+    }
+    assert!(p.listing().iter().all(|name| !name.contains(&lower[..20])), "{:?}", p.listing());
+}
+
+#[test]
+fn a_plan_says_that_no_key_is_there() {
+    let p = Project::with_items("a\n");
+    p.run("run items.txt --dry-run --with-key gemini -- true").code(0).says("no API key of the provider gemini");
+    p.run("run items.txt --dry-run -- true").code(0).never_says("API key");
+}

@@ -141,6 +141,20 @@ impl PoolSettings {
     }
 }
 
+impl Settings {
+    /// A provider whose key the run needs and has no source of that seems to be there. Of a mock run none is needed.
+    pub fn misses_key_of(&self, environ: &dyn super::Environ) -> Option<&str> {
+        let needed: Vec<&str> = match (&self.work, &self.mock) {
+            (_, Some(_)) => Vec::new(),
+            (Work::Workflow(work), None) => vec![&work.drafter.provider.name, &work.reviewer.provider.name],
+            (Work::Command(_), None) => self.with_key.iter().map(String::as_str).collect(),
+        };
+        let is_there =
+            |name: &str| self.pool.keys.iter().any(|k| k.provider == name && k.source.seems_present(environ));
+        needed.into_iter().find(|name| !is_there(name))
+    }
+}
+
 /// Everything a run needs to know.
 #[derive(Clone, Debug)]
 pub struct Settings {

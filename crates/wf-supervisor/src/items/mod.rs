@@ -29,6 +29,7 @@ use placeholders::Template;
 
 pub use selection::Selection;
 pub use template::TextTemplate;
+pub use text::veil;
 
 use collector::{Collector, Problems};
 use fields::Fields;

@@ -1,5 +1,6 @@
 //! Items files in plain text: `ID`, `ID TEXT...`, or with `--lines` a text per line.
 
+use std::borrow::Cow;
 use std::io::BufRead;
 
 use sha2::{Digest as _, Sha256};
@@ -9,6 +10,7 @@ use super::collector::{Collector, each_line};
 use super::fingerprint::hex;
 use super::lines::Lines;
 use super::{ItemSpec, ItemsError, excerpt, hash_hint};
+use crate::console::redact::Redactor;
 
 /// Characters of a text that go into its slug.
 const SLUG_CHARS: usize = 40;
@@ -76,8 +78,14 @@ pub fn read_nul(
 /// The id of an item that has only a text: what is readable of it, and a hash that tells similar texts apart. It depends
 /// on nothing but the text.
 pub fn id_of_text(text: &str) -> ItemId {
+    id_of_veiled_text(text, text)
+}
+
+/// The id of such an item whose text holds a secret: nothing of that is readable in it. The hash of the whole text tells too
+/// little to find the secret by.
+fn id_of_veiled_text(text: &str, veiled: &str) -> ItemId {
     let mut slug = String::new();
-    for c in text.chars() {
+    for c in veiled.chars() {
         if slug.len() >= SLUG_CHARS {
             break;
         }
@@ -94,4 +102,16 @@ pub fn id_of_text(text: &str) -> ItemId {
     let hash = hex(&Sha256::digest(text.as_bytes()));
     ItemId::new(&format!("{slug}-{}", &hash[..HASH_DIGITS]))
         .expect("lower-case letters, digits and inner dashes, at most 51 bytes")
+}
+
+/// Takes secrets out of the ids that were made from the items' texts.
+pub fn veil(items: &mut [ItemSpec], redactor: &Redactor) {
+    for item in items {
+        let Some(text) = item.text.as_deref() else { continue };
+        if let Cow::Owned(veiled) = redactor.redact(text)
+            && item.id == id_of_text(text)
+        {
+            item.id = id_of_veiled_text(text, &veiled);
+        }
+    }
 }

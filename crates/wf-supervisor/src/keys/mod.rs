@@ -84,6 +84,14 @@ pub enum KeyChange {
     Refused(KeyIndex, String),
 }
 
+/// The secrets that can be read without starting anything: what must not be shown before the pool's keys are read. A source
+/// that cannot be read, or is not safe, is told of when it is used.
+pub fn secrets_at_hand(keys: &[KeyConfig], environ: &dyn Environ) -> Vec<Secret> {
+    let at_hand = keys.iter().filter(|key| !matches!(key.source, SecretSource::Command(_)));
+    let read = |key: &KeyConfig| Secret::new(&key.name, key.source.read(environ, COMMAND_TIME).ok()?).ok();
+    at_hand.filter_map(read).collect()
+}
+
 /// The secrets of the pool, by the index of their key in the configuration (and so in the core's `PoolSpec`).
 #[derive(Clone, Debug, Default)]
 pub struct KeyRing {
