@@ -217,7 +217,9 @@ fn run_verb(
             say(&format!("warning: {}", redactor.redact(warning)));
         }
         if let Some(provider) = settings.dry_run.then(|| settings.misses_key_of(environ)).flatten() {
-            say(&format!("warning: there is no API key of the provider {provider}: the run would be refused"));
+            say(&format!(
+                "warning: there is no API key of the provider {provider}: the run would be refused"
+            ));
         }
     }
     if !settings.dry_run {

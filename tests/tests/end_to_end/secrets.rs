@@ -241,6 +241,8 @@ fn a_key_in_a_command_or_a_text_is_in_no_plan_no_id_and_no_file_name() {
 #[test]
 fn a_plan_says_that_no_key_is_there() {
     let p = Project::with_items("a\n");
-    p.run("run items.txt --dry-run --with-key gemini -- true").code(0).says("no API key of the provider gemini");
+    p.run("run items.txt --dry-run --with-key gemini -- true")
+        .code(0)
+        .says("no API key of the provider gemini");
     p.run("run items.txt --dry-run -- true").code(0).never_says("API key");
 }
