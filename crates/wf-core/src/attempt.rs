@@ -7,6 +7,9 @@ use crate::credentials::{CallId, KeyIndex};
 use crate::watchdog::Watchdog;
 use crate::{AttemptEnd, AttemptId, Leftover, Outcome, OutputRef, Slot, StopCause, Time, Verdict};
 
+/// Exit code of a worker that found no room for what it has to write (`EX_IOERR` of sysexits.h).
+const OUT_OF_ROOM: u8 = 74;
+
 /// What runs the items, and so what an exit code means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -178,6 +181,11 @@ impl Attempt {
         }
     }
 
+    /// Whether it ended because there is no room to write, which no other attempt would find either.
+    pub fn is_out_of_room(&self) -> bool {
+        self.connected && matches!(self.end, Some((AttemptEnd::Exited { code: OUT_OF_ROOM }, _)))
+    }
+
     /// How it went, in a word and a sentence. Called once nothing of it is left.
     pub fn judge(&self, kind: Kind) -> (Outcome, String) {
         let end = self.end.as_ref().map_or(&AttemptEnd::Lost, |(end, _)| end);
@@ -213,7 +221,7 @@ impl Attempt {
             };
         }
         match end {
-            AttemptEnd::Exited { code: 75 } if self.connected => {
+            AttemptEnd::Exited { code: 75 | OUT_OF_ROOM } if self.connected => {
                 let why = said.or_else(|| self.denied.as_ref().map(|(_, why)| why.clone()));
                 (Outcome::Interrupted, why.unwrap_or_else(|| "stopped itself, its state saved".into()))
             }
@@ -320,6 +328,8 @@ mod tests {
             (exit(3), true, None, Workflow, NeedsRevision),
             (exit(75), true, None, Workflow, Interrupted),
             (exit(42), true, None, Workflow, Failed),
+            (exit(74), true, None, Workflow, Interrupted),
+            (exit(74), false, None, Command, Failed),
             (by(9), true, None, Workflow, Failed),
             (by(11), false, None, Command, Failed),
             (by(15), false, stop, Command, Interrupted),

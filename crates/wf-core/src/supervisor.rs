@@ -239,12 +239,7 @@ impl Supervisor {
                     self.out.push(Effect::Resume);
                 }
             }
-            Event::Trouble { what } => {
-                if self.ladder.cause() != Some(StopCause::Trouble) {
-                    self.out.push(Effect::Say(Saying::Trouble { what }));
-                }
-                self.stop(Stage::Asking, StopCause::Trouble, now);
-            }
+            Event::Trouble { what } => self.trouble(what, now),
             Event::KeysRead => self.keys_read(now),
             Event::KeyChanged(spec) => {
                 self.ask_pool(now, |pool, out| {

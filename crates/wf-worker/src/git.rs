@@ -2,8 +2,11 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use nix::errno::Errno;
 
 use crate::child::{self, ChildError, Output, Program};
 use crate::console::Console;
@@ -143,7 +146,11 @@ impl<'a> Git<'a> {
         }
         self.say(&ran.output);
         let verb = args.first().copied().unwrap_or_default().to_string_lossy();
-        Err(Halt::Failed(format!("git {verb} failed with {}; {advice}", ran.how)))
+        // The words by which no room is known, which git leaves out.
+        let said = String::from_utf8_lossy(&ran.output);
+        let full = [Errno::ENOSPC, Errno::EDQUOT].into_iter().find(|errno| said.contains(errno.desc()));
+        let room = full.map_or(String::new(), |errno| format!(": {}", io::Error::from(errno)));
+        Err(Halt::Failed(format!("git {verb} failed with {}{room}; {advice}", ran.how)))
     }
 
     /// Runs `git`.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use nix::errno::Errno;
 use wf_protocol::JobVerdict;
 
 use crate::audit::{Audit, Entry};
@@ -30,12 +31,14 @@ pub struct Finish {
     pub detail: String,
     /// The output's path, relative to the project where it lies inside it, and its SHA-256.
     pub output: Option<(String, String)>,
+    /// Whether there was no room for what must be written: no other item would find any either.
+    pub out_of_room: bool,
 }
 
 impl Finish {
     /// A failure.
     pub fn failed(detail: impl Into<String>) -> Finish {
-        Finish { verdict: JobVerdict::Failed, detail: detail.into(), output: None }
+        Finish { verdict: JobVerdict::Failed, detail: detail.into(), output: None, out_of_room: false }
     }
 
     /// The exit code that says the same.
@@ -44,6 +47,7 @@ impl Finish {
             JobVerdict::Approved => 0,
             JobVerdict::Failed => 1,
             JobVerdict::NeedsRevision => 3,
+            JobVerdict::Interrupted if self.out_of_room => 74,
             JobVerdict::Interrupted => 75,
         }
     }
@@ -127,9 +131,20 @@ fn halted(halt: Halt) -> Finish {
     let (verdict, detail) = match halt {
         Halt::Stopped(cause) => (JobVerdict::Interrupted, cause.words().to_owned()),
         Halt::Passing(why) => (JobVerdict::Interrupted, why),
+        Halt::Failed(why) if is_out_of_room(&why) => {
+            let detail = format!("{why}; make room and run the same command again");
+            return Finish { verdict: JobVerdict::Interrupted, detail, output: None, out_of_room: true };
+        }
         Halt::Failed(why) | Halt::BadReply(why) => (JobVerdict::Failed, why),
     };
-    Finish { verdict, detail, output: None }
+    Finish { verdict, detail, output: None, out_of_room: false }
+}
+
+/// Whether a disk or a quota of one is full, or has no inode left. Known by the system's words, and `SQLite`'s: whatever failed to
+/// write has made a sentence of its error by now that names the file.
+fn is_out_of_room(why: &str) -> bool {
+    let of_system = [Errno::ENOSPC, Errno::EDQUOT].map(|errno| format!("(os error {})", errno as i32));
+    of_system.iter().any(|words| why.contains(words)) || why.contains("database or disk is full")
 }
 
 /// The end of a workflow; `again` where it had come to it before, and it is only said once more.
@@ -141,13 +156,15 @@ fn end(work: &Work, ending: Ending, again: bool) -> Finish {
             verdict: JobVerdict::Approved,
             detail: format!("approved after {}{}", count(work.state.reviews, "review"), elsewhere(work)),
             output: work.state.output.clone(),
+            out_of_room: false,
         };
     }
     let why = match &work.state.reason {
         Some(reason) => reason.clone(),
         None => format!("not approved after {}", count(work.job.max_iterations.max(1), "iteration")),
     };
-    let needs_revision = |detail| Finish { verdict: JobVerdict::NeedsRevision, detail, output: None };
+    let needs_revision =
+        |detail| Finish { verdict: JobVerdict::NeedsRevision, detail, output: None, out_of_room: false };
     match kept_draft(work, again) {
         Ok(None) => needs_revision(why + &work.whereabouts()),
         Ok(Some(path)) => needs_revision(format!("{why}; the last draft is {path}")),
@@ -321,4 +338,25 @@ fn keep_models(job: &mut Job, recorded: &Identity, console: &Console) {
     };
     keep(&mut job.drafter, &recorded.drafter, "drafter");
     keep(&mut job.reviewer, &recorded.reviewer, "reviewer");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_room_is_no_failure_of_the_item() {
+        let full = std::io::Error::from_raw_os_error(Errno::ENOSPC as i32);
+        let quota = std::io::Error::from_raw_os_error(Errno::EDQUOT as i32);
+        for (why, code) in [
+            (format!("output a.md cannot be written: {full}"), 74),
+            (format!("lineage x cannot be written: {quota}"), 74),
+            ("checkpoint x cannot be used: database or disk is full".to_owned(), 74),
+            ("output a.md cannot be written: Permission denied (os error 13)".to_owned(), 1),
+        ] {
+            let finish = halted(Halt::Failed(why.clone()));
+            assert_eq!(finish.exit_code(), code, "{why}");
+            assert!(finish.detail.starts_with(&why), "{}", finish.detail);
+        }
+    }
 }

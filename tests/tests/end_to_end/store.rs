@@ -216,3 +216,22 @@ fn a_joblog_that_cannot_be_written_is_told_before_anything_starts() {
     assert!(matches!(run.exit_code(), Some(2 | 125)), "{run}");
     assert_eq!(p.sorted_lines("starts"), Vec::<String>::new());
 }
+
+#[test]
+fn a_worker_that_finds_no_room_is_interrupted_and_the_run_stops() {
+    let p = Project::new();
+    p.write("issues/1.md", "# One\n\nIt is slow.\n");
+    p.write("issues/2.md", "# Two\n\nIt is slow.\n");
+    let docs = p.path(".wf/mock/docs");
+    fs::create_dir_all(&docs).unwrap();
+    let Some(disk) = SmallDisk::mount(&docs, 4096) else { return };
+    fs::write(docs.join("filler"), [b'x'; 4096]).unwrap();
+    let run = p.run("run -w lld --mock --item 1 --item 2 --parallel 1");
+    is_full(&run);
+    run.says_in_one_line(&["LLD-1.md", "No space left on device", "run the same command again"]);
+    assert!(run.err().contains("1 interrupted"), "{run}");
+    assert!(!run.out().contains("LLD-2] >>>"), "nothing more is started\n{run}");
+    drop(disk);
+    let again = p.run("run -w lld --mock --item 1 --item 2 --parallel 1");
+    again.code(0);
+}

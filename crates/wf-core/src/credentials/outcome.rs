@@ -255,11 +255,12 @@ impl CredentialCoordinator {
     fn faulted(&mut self, lease: &Lease, detail: &str, now: Time) {
         let Some(call) = self.calls.get_mut((lease.who, lease.call)) else { return };
         call.faults += 1;
-        let next = if call.faults > retry::FAULTS {
-            Next::Denied(DenyCause::Unreachable { attempts: call.attempts, detail: detail.to_owned() })
-        } else {
-            Next::After(now + retry::spacing(call.faults, &mut self.dice))
-        };
+        let next =
+            if call.faults > self.policy.max_retries.map_or(retry::FAULTS, |most| most.min(retry::FAULTS)) {
+                Next::Denied(DenyCause::Unreachable { attempts: call.attempts, detail: detail.to_owned() })
+            } else {
+                Next::After(now + retry::spacing(call.faults, &mut self.dice))
+            };
         call.whereabouts = Whereabouts::Refused(next);
     }
 }

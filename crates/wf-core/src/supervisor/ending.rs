@@ -86,6 +86,7 @@ impl Supervisor {
         self.ask_pool(now, |pool, out| pool.forget(id, now, out));
         let Some(mut attempt) = self.crew.leave(slot) else { return };
         let (outcome, detail) = attempt.judge(self.bounds.kind);
+        let no_room = attempt.is_out_of_room().then(|| detail.clone());
         let end = attempt.end.clone().map_or(AttemptEnd::Lost, |(end, at)| {
             attempt.overhead += now.since(at);
             end
@@ -135,6 +136,10 @@ impl Supervisor {
         if !outcome.is_done() {
             let (item, why) = (id.item, detail);
             self.out.push(Effect::Say(Saying::ItemTrouble { item, outcome, why, retry_in }));
+        }
+        if let Some(why) = no_room {
+            let what = format!("item {}: {why}", self.batch.id(id.item));
+            self.trouble(what, now);
         }
         self.stop_at_max_fail();
     }

@@ -29,6 +29,14 @@ impl Supervisor {
         }
     }
 
+    /// Nothing can be written any more, or the supervisor cannot do its work for another reason.
+    pub(super) fn trouble(&mut self, what: String, now: Time) {
+        if self.ladder.cause() != Some(StopCause::Trouble) {
+            self.out.push(Effect::Say(Saying::Trouble { what }));
+        }
+        self.stop(Stage::Asking, StopCause::Trouble, now);
+    }
+
     /// The operator stops the run. Where it stops already for another reason, that is said: a Ctrl+C nobody answers is
     /// pressed again, and the second one kills.
     pub(super) fn stop_by_signal(&mut self, stage: Stage, signal: StopSignal, now: Time) {

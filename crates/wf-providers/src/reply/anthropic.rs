@@ -17,7 +17,7 @@ pub(super) fn answer(raw: &Raw<'_>) -> Result<Answer, Refusal> {
         let detail = clean_message(&format!("HTTP {}: the model declined to answer", raw.status));
         return Err(Refusal::RequestRefused { detail });
     }
-    if text.is_empty() && !truncated {
+    if text.is_empty() && !truncated && stop != "end_turn" {
         return Err(raw.not_an_answer("a reply without text"));
     }
     let usage = |field: &str| parse::count(&json["usage"][field]).unwrap_or(0);

@@ -42,7 +42,7 @@ pub(super) fn answer(raw: &Raw<'_>) -> Result<Answer, Refusal> {
     let spoken = parts.iter().filter(|part| part["thought"].as_bool() != Some(true));
     let text: String = spoken.filter_map(|part| part["text"].as_str()).collect();
     let truncated = finish == "MAX_TOKENS";
-    if text.is_empty() && !truncated {
+    if text.is_empty() && !truncated && finish != "STOP" {
         return Err(raw.not_an_answer("a reply without text"));
     }
     let usage = |field: &str| parse::count(&json["usageMetadata"][field]).unwrap_or(0);

@@ -30,7 +30,8 @@ pub enum Reply {
 /// A model's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// All text parts in order, thoughts left out. May be empty when `truncated`.
+    /// All text parts in order, thoughts left out. Empty also where the model ended without a word: it was paid for, and
+    /// is told so.
     pub text: String,
     /// Tokens of the input, cached ones included; 0 where the provider did not say.
     pub tokens_in: u64,

@@ -42,7 +42,7 @@ pub(super) fn answer(raw: &Raw<'_>) -> Result<Answer, Refusal> {
             let detail = clean_message(&format!("HTTP {}: the model declined: {words}", raw.status));
             return Err(Refusal::RequestRefused { detail });
         }
-        if !truncated {
+        if !truncated && finish != "stop" {
             return Err(raw.not_an_answer("a reply without text"));
         }
     }

@@ -184,6 +184,12 @@ impl Work {
             };
             checkpoint.keep_reply(&name, &kept).map_err(Halt::from)
         })?;
+        if kept.text.is_empty() && !kept.truncated {
+            self.console.say(&format!(
+                "{} ended its reply without a word ({} tokens in, {} out)",
+                role.model, kept.tokens_in, kept.tokens_out
+            ));
+        }
         Ok(kept)
     }
 

@@ -222,3 +222,22 @@ fn without_a_bound_of_the_user_a_call_goes_on_while_its_patience_lasts() {
     assert!(sent > 20 && sent < 200, "{sent} times");
     assert!(desk.now.since_start() > secs(3_000) && desk.now.since_start() < secs(3_700), "{:?}", desk.now);
 }
+
+#[test]
+fn a_provider_out_of_reach_is_tried_no_more_often_than_asked_for() {
+    let mut desk = Desk::with(exclusive(1), Policy { max_retries: Some(1), ..policy() });
+    let mut out = desk.ask(1);
+    let denied = loop {
+        if let Some((_, cause)) = denials(&out).first() {
+            break (*cause).clone();
+        }
+        out = match grants(&out)[..] {
+            [(1, lease, _)] => {
+                desk.give_back(1, lease, &TRANSIENT);
+                desk.ask(1)
+            }
+            _ => desk.sleep(),
+        };
+    };
+    assert_eq!(denied, DenyCause::Unreachable { attempts: 2, detail: String::new() });
+}

@@ -37,7 +37,7 @@ fn gemini_answers() {
             "request-refused",
             "withheld (RECITATION)",
         ),
-        (json!({ "candidates": [{ "finishReason": "STOP" }] }), "transient", "without text"),
+        (json!({ "candidates": [{}] }), "transient", "without text"),
         (json!({ "candidates": [] }), "transient", "without text"),
     ] {
         let reply = read(Dialect::Gemini, 200, &[], &body.to_string());
@@ -127,4 +127,26 @@ fn openai_answers_and_hints() {
 
     let declined = json!({ "choices": [{ "message": { "content": null, "refusal": "I will not." } }] });
     assert_eq!(kind(&read(Dialect::OpenAi, 200, &[], &declined.to_string())).0, "request-refused");
+}
+
+#[test]
+fn a_model_that_ends_without_a_word_has_answered() {
+    for (dialect, body) in [
+        (
+            Dialect::Gemini,
+            json!({ "candidates": [{ "finishReason": "STOP" }], "usageMetadata": { "promptTokenCount": 9 } }),
+        ),
+        (
+            Dialect::Anthropic,
+            json!({ "content": [], "stop_reason": "end_turn", "usage": { "input_tokens": 9 } }),
+        ),
+        (
+            Dialect::OpenAi,
+            json!({ "choices": [{ "message": { "content": "" }, "finish_reason": "stop" }],
+                    "usage": { "prompt_tokens": 9 } }),
+        ),
+    ] {
+        let answer = answer(read(dialect, 200, &[], &body.to_string()));
+        assert_eq!((answer.text.as_str(), answer.truncated, answer.tokens_in), ("", false, 9), "{dialect:?}");
+    }
 }
