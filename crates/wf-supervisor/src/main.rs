@@ -210,6 +210,12 @@ fn run_verb(
     let secrets = keys::secrets_at_hand(&config.pool.keys, environ);
     let redactor = Redactor::new(secrets.iter().map(|s| (s.name(), s.expose().as_bytes())))
         .map_err(|error| Trouble::Refused(error.to_string()))?;
+    // Before the list is read: standard input may be the list, and long in coming.
+    if let config::Work::Command(command) = &settings.work {
+        let (search, cwd) = (run::program::search_path(), &settings.project.cwd);
+        run::program::check_command(command, &search, cwd)
+            .map_err(|told| Trouble::Refused(redactor.redact(&told).into_owned()))?;
+    }
     let mut gathered = plan::gather(&settings, args, io::stdin().lock())?;
     items::veil(&mut gathered.items, &redactor);
     if !global.quiet {

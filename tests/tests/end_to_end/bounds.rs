@@ -99,20 +99,24 @@ fn a_cancelled_item_is_not_retried() {
 #[test]
 fn a_command_that_is_not_there_fails_its_item_with_a_clear_text() {
     let p = Project::with_items("a\n");
-    p.run("run items.txt -- no-such-command-anywhere").code(1).says_in_one_line(&[
+    p.run("run items.txt -- no-such-command-{id}").code(1).says_in_one_line(&[
         "[a] FAILED",
-        "no-such-command-anywhere",
+        "no-such-command-a",
         "not found",
     ]);
-    p.run("run items.txt -- ./nothing-here").code(1).says_in_one_line(&["[a] FAILED", "nothing-here"]);
+    p.run("run items.txt -- ./nothing-here-{id}").code(1).says_in_one_line(&["[a] FAILED", "nothing-here"]);
 }
 
 #[test]
 fn a_command_that_is_not_executable_fails_its_item_with_a_clear_text() {
     let p = Project::with_items("a\n");
-    p.write("script", "echo\n");
-    p.run("run items.txt -- ./script").code(1).says_in_one_line(&["[a] FAILED", "script", "not executable"]);
-    p.run("run items.txt -- .").code(1).says("[a] FAILED");
+    p.write("script-a", "echo\n");
+    p.run("run items.txt -- ./script-{id}").code(1).says_in_one_line(&[
+        "[a] FAILED",
+        "script-a",
+        "not executable",
+    ]);
+    p.run("run items.txt -- {//}").code(1).says("[a] FAILED");
 }
 
 #[test]

@@ -179,3 +179,17 @@ fn an_unknown_verb_is_wrong_usage() {
     p.run("").code(2);
     p.assert_only(&[]);
 }
+
+#[test]
+fn a_command_that_is_not_there_is_refused_before_anything_starts() {
+    let p = Project::with_items("a\n");
+    p.run("run items.txt -- nonesuch {}").code(2).says("command not found: nonesuch");
+    p.run("run items.txt -- ./items.txt").code(2).says("not executable");
+    p.run(["run", "items.txt", "--", "./agent {} | tee x"])
+        .code(2)
+        .says("command not found")
+        .says("sh -c './agent {} | tee x'");
+    p.assert_only(&["items.txt"]);
+    // What is filled in is known only then.
+    p.run("run items.txt -- ./{}").code(1).says("[a] FAILED");
+}

@@ -1,5 +1,6 @@
 //! The command line: every verb, option, default and help text.
 
+mod habits;
 mod list;
 mod run;
 pub mod value;
@@ -228,8 +229,9 @@ pub struct CompletionsArgs {
 /// Reads a command line, `args[0]` being the program. Errors are clap's: usage errors have exit code 2, `--help` and
 /// `--version` have 0.
 pub fn parse(args: &[OsString]) -> Result<Cli, clap::Error> {
-    let cli = Cli::try_parse_from(args)?;
-    if let Verb::Run(run) = &cli.verb {
+    let mut cli = Cli::try_parse_from(args).map_err(|error| habits::explain(error, args))?;
+    if let Verb::Run(run) = &mut cli.verb {
+        run.adopt_habits();
         let ends_in_separator =
             args.iter().position(|a| a == OsStr::new("--")).is_some_and(|at| at + 1 == args.len());
         run.check(ends_in_separator).map_err(|sentence| {

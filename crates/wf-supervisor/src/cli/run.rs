@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::habits::Habits;
 use super::list::ListArgs;
 use super::value::{self, ExitCodes, Limit, OutputMode, ProgressMode, Redo, WorkflowName};
 
@@ -138,18 +139,35 @@ pub struct RunArgs {
     #[arg(long, value_name = "NAME", help_heading = "Keys")]
     pub mock_profile: Option<String>,
 
+    /// What other programs have for what happens anyway, or by another name.
+    #[command(flatten)]
+    pub habits: Habits,
+
     /// The command to run for each item, instead of a workflow; no shell is involved
     #[arg(last = true, value_name = "COMMAND", help_heading = "Items")]
     pub command: Vec<OsString>,
 }
 
 impl RunArgs {
+    /// Takes over what was said in other programs' words.
+    pub(super) fn adopt_habits(&mut self) {
+        if self.items.is_none() {
+            self.items = self.habits.arg_file.take();
+        }
+        if self.max_fail.is_none() {
+            self.max_fail = self.habits.most_failures().map(Limit::At);
+        }
+    }
+
     /// The rules that concern several options at once; a broken one is a sentence.
     ///
     /// `ends_in_separator`: whether the command line ended with the `--` that introduces a command.
     pub(super) fn check(&self, ends_in_separator: bool) -> Result<(), String> {
         if ends_in_separator || self.command.first().is_some_and(|program| program.is_empty()) {
             return Err("the command after '--' is empty".to_owned());
+        }
+        if self.habits.arg_file.is_some() {
+            return Err("-a FILE is the same as ITEMS, which is one file: give one of them".to_owned());
         }
         let ways = [(self.items.is_some(), "ITEMS"), (!self.named.is_empty(), "--item"), (self.all, "--all")];
         let used: Vec<&str> = ways.iter().filter(|(is_used, _)| *is_used).map(|(_, name)| *name).collect();

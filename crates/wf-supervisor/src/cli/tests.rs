@@ -95,7 +95,7 @@ fn what_run_refuses() {
     -j items.txt
         error: invalid value 'items.txt' for '--parallel [<N>]': not a number of workers: write --parallel=3 items.txt
     items.txt -j0
-        error: invalid value '0' for '--parallel [<N>]': at least 1 worker is needed
+        error: invalid value '0' for '--parallel [<N>]': at least 1 worker is needed (-j 100% is one for each processor)
     items.txt -j -1
         error: invalid value '-1' for '--parallel [<N>]': workers are counted in whole numbers from 1
     items.txt --parallel=-1
@@ -143,7 +143,7 @@ fn what_run_refuses() {
     items.txt --pass-env A=B
         error: invalid value 'A=B' for '--pass-env <NAME>': this is not the name of an environment variable
     items.txt more.txt
-        error: unexpected argument 'more.txt' found
+        error: 'more.txt' is one word too many: ITEMS is one file (cat A B | wf-supervisor run - ...), and a command stands after --, as in: wf-supervisor run ITEMS -- COMMAND {}
     items.txt -v -q
         error: the argument '--verbose...' cannot be used with '--quiet'
     items.txt --paralel 3
@@ -279,7 +279,8 @@ fn the_page_names_every_option_and_verb() {
     let command = command();
     for verb in command.get_subcommands() {
         assert!(page.contains(verb.get_name()), "docs/usage.md does not name {}", verb.get_name());
-        for long in verb.get_arguments().filter_map(clap::Arg::get_long) {
+        let shown = verb.get_arguments().filter(|argument| !argument.is_hide_set());
+        for long in shown.filter_map(clap::Arg::get_long) {
             assert!(page.contains(&format!("--{long}")), "docs/usage.md: --{long} of {}", verb.get_name());
         }
     }
@@ -298,4 +299,65 @@ fn names_that_other_programs_have_for_the_same_thing_are_taken() {
     }
     assert_eq!(run(&["i", "--retries", "3"]).item_retries, Some(3));
     assert_eq!(run(&["i", "--timeout", "off"]).timeout, Some(Limit::Off));
+}
+
+#[test]
+fn habits_that_mean_the_same_are_taken() {
+    assert_eq!(run(&["-a", "i", "--bar", "--eta", "--resume"]).items, Some(PathBuf::from("i")));
+    assert_eq!(run(&["i", "--fail-fast"]).max_fail, Some(Limit::At(1)));
+    assert_eq!(run(&["i", "--halt", "soon,fail=3"]).max_fail, Some(Limit::At(3)));
+    assert_eq!(run(&["i", "--halt", "never"]).max_fail, None);
+    assert_eq!(run(&["i", "--fail-fast", "--max-fail", "2"]).max_fail, Some(Limit::At(2)));
+    let notices = |words: &[&str]| run(words).habits.notices(&run(words).command);
+    assert!(notices(&["i", "--resume"])[0].contains("changes nothing"));
+    assert!(notices(&["i", "--", "echo", "a{1}"])[0].starts_with("{1} is no placeholder"));
+    assert!(notices(&["i", "--", "echo", "{", "{}", "{#}", "{foo}", "${HOME}", "{2024}"]).is_empty());
+}
+
+#[test]
+fn habits_that_mean_something_else_are_answered() {
+    for (words, told) in [
+        (&["run", "i", "--keep-order", "--", "echo"][..], "--output grouped"),
+        (&["run", "i", "-k", "--", "echo"], "--output grouped"),
+        (&["run", "i", "--halt", "now,fail=2"], "--max-fail 2"),
+        (&["run", "i", "--halt", "soon,fail=10%"], "--max-fail N"),
+        (&["run", "i", "--shuf"], "--sample"),
+        (&["run", "i", "i2"], "cat A B | wf-supervisor run -"),
+        (
+            &["run", ":::", "a", "b c", "--", "echo", "{}"],
+            "printf '%s\\n' a 'b c' | wf-supervisor run - --lines -- echo {}",
+        ),
+        (&["run", "echo", "{}", ":::", "a"], "printf '%s\\n' a | wf-supervisor run - --lines -- echo {}"),
+        (&["items.txt"], "wf-supervisor run items.txt"),
+        (&["--parallel", "3", "items.txt"], "wf-supervisor run --parallel 3 items.txt"),
+        (&["-", "--", "echo", "{}"], "wf-supervisor run - -- echo {}"),
+        (&["--item", "42", "--dry-run"], "wf-supervisor run --item 42 --dry-run"),
+        (&["status"], "wf-supervisor show"),
+        (&["report"], "wf-supervisor show"),
+        (&["retry"], "what failed is run again"),
+        (&["resume"], "goes on where the last run stopped"),
+        (&["stop"], "Ctrl+C"),
+        (&["ps"], "wf-supervisor list"),
+        (&["history"], "wf-supervisor list"),
+    ] {
+        let error = parse_words(words).err().unwrap_or_else(|| panic!("{words:?} was taken"));
+        assert_eq!(error.exit_code(), 2, "{words:?}");
+        assert!(error.to_string().contains(told), "{words:?}: {error}");
+    }
+}
+
+/// Who follows that tip runs a program of the option's name for every item.
+#[test]
+fn no_option_is_advised_to_hide_behind_the_separator() {
+    for words in [
+        &["run", "i", "--keep-order"][..],
+        &["run", "i", "--paralel", "3"],
+        &["run", "i", "--xyz"],
+        &["list", "--al"],
+    ] {
+        let told = parse_words(words).unwrap_err().to_string();
+        assert!(!told.contains("-- --"), "{told}");
+    }
+    let told = parse_words(&["run", "i", "--paralel", "3"]).unwrap_err().to_string();
+    assert!(told.contains("--parallel"), "{told}");
 }

@@ -10,6 +10,8 @@ use crate::duration;
 /// What `--parallel` means without a number.
 pub const PARALLEL_WITHOUT_NUMBER: u16 = 3;
 
+const NO_WORKER: &str = "at least 1 worker is needed (-j 100% is one for each processor)";
+
 /// A bound that can be switched off with the word `off`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit<T> {
@@ -143,16 +145,29 @@ pub fn workers(text: &str) -> Result<u16, String> {
     }
     if text.bytes().all(|b| b.is_ascii_digit()) {
         return match text.parse::<u16>() {
-            Ok(0) => Err("at least 1 worker is needed".to_owned()),
+            Ok(0) => Err(NO_WORKER.to_owned()),
             Ok(n) => Ok(n),
             Err(_) => Ok(u16::MAX),
         };
+    }
+    if let Some(share) = text.strip_suffix('%').and_then(|share| share.parse::<u32>().ok()) {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        return share_of(share, processors);
     }
     // "nan" and "inf" are numbers to Rust, but names of files to a person.
     if text.parse::<f64>().is_ok_and(f64::is_finite) {
         return Err("workers are counted in whole numbers from 1".to_owned());
     }
     Err(format!("{text:?} is not a number of workers"))
+}
+
+/// So many percent of the processors, at least one worker.
+fn share_of(percent: u32, processors: usize) -> Result<u16, String> {
+    if percent == 0 {
+        return Err(NO_WORKER.to_owned());
+    }
+    let workers = (u64::from(percent) * processors as u64 / 100).max(1);
+    Ok(u16::try_from(workers).unwrap_or(u16::MAX))
 }
 
 /// [`workers`], for the command line, where `--parallel items.txt` is a likely slip.
@@ -358,7 +373,9 @@ mod tests {
             ("007", Ok(7)),
             ("65536", Ok(u16::MAX)),
             ("99999999999999999999999", Ok(u16::MAX)),
-            ("0", Err("at least 1 worker is needed")),
+            ("0", Err(NO_WORKER)),
+            ("0%", Err(NO_WORKER)),
+            ("x%", Err("not a number of workers: write --parallel=3 x%")),
             ("-1", Err("workers are counted in whole numbers from 1")),
             ("1.5", Err("workers are counted in whole numbers from 1")),
             ("items.txt", Err("not a number of workers: write --parallel=3 items.txt")),
@@ -366,6 +383,16 @@ mod tests {
         ] {
             assert_eq!(parallel(text), expected.map_err(str::to_owned), "{text}");
         }
+    }
+
+    #[test]
+    fn shares_of_the_processors() {
+        for (percent, processors, expected) in
+            [(50, 8, 4), (100, 3, 3), (1, 4, 1), (200, 2, 4), (u32::MAX, 9, u16::MAX)]
+        {
+            assert_eq!(share_of(percent, processors), Ok(expected), "{percent}% of {processors}");
+        }
+        assert!(parallel("50%").is_ok_and(|n| n >= 1));
     }
 
     #[test]

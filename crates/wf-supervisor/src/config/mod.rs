@@ -117,6 +117,7 @@ impl Configuration {
             self.project.config_file.as_ref().map(|path| self.project.shown(path)).unwrap_or_default();
         let mut layers = Layers::new(environ, &self.file, file_name);
         let mut warnings = self.pool_warnings();
+        warnings.extend(args.habits.notices(&args.command));
 
         let (max_parallel, _) =
             layers.one("max_parallel", None, value::max_parallel, 10, ToString::to_string)?;

@@ -225,7 +225,7 @@ fn wrong_layers() {
         .collect();
     insta::assert_snapshot!(shown, @r#"
     WF_SUPERVISOR_PARALLEL: "many" is not a number of workers
-    WF_SUPERVISOR_PARALLEL: at least 1 worker is needed
+    WF_SUPERVISOR_PARALLEL: at least 1 worker is needed (-j 100% is one for each processor)
     WF_SUPERVISOR_MOCK: "maybe" is neither true nor false
     WF_SUPERVISOR_WITH_KEY: with_key: there is no provider "gemni" (known are anthropic, gemini, openai)
     command line: with_key: there is no provider "grok" (known are anthropic, gemini, openai)
@@ -330,7 +330,8 @@ fn every_option_has_a_variable() {
         "repeat",
         "redo-item",
     ];
-    for long in run.get_arguments().filter_map(clap::Arg::get_long) {
+    for long in run.get_arguments().filter(|argument| !argument.is_hide_set()).filter_map(clap::Arg::get_long)
+    {
         let name = long.replace('-', "_");
         let known = schema::run_keys().contains(&name.as_str()) || CHOICES.contains(&name.as_str());
         assert_eq!(known, !of_a_list.contains(&long), "{long}");

@@ -76,6 +76,18 @@ impl Template {
         Template { typed: command.to_vec(), arguments }
     }
 
+    /// The program's name, where it is the same for all items and attempts.
+    pub fn program(&self) -> Option<&OsStr> {
+        let is_fixed = |piece: &Piece| matches!(piece, Piece::Literal(_));
+        let name = self.typed.first().filter(|_| self.arguments[0].iter().all(is_fixed));
+        // `"./agent {}"` in quotes is a line for a shell, whatever is filled in.
+        let as_line = || {
+            let begins_fixed = matches!(self.arguments[0].first(), Some(Piece::Literal(_)));
+            self.typed.first().filter(|word| begins_fixed && word.as_bytes().contains(&b' '))
+        };
+        name.or_else(as_line).map(OsString::as_os_str)
+    }
+
     /// The command as typed.
     pub fn typed(&self) -> &[OsString] {
         &self.typed

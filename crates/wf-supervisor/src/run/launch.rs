@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, io};
@@ -20,6 +19,7 @@ use crate::items::ItemSpec;
 use crate::items::placeholders::{self, Fill, Template};
 use crate::keys::Secret;
 use crate::plan::Plan;
+use crate::run::program::{find_program, search_path};
 use crate::store::StoreError;
 use crate::store::atomic::write_atomic;
 use crate::store::layout::StateDir;
@@ -130,7 +130,7 @@ impl Launcher {
             state,
             run,
             cwd,
-            search: std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into()),
+            search: search_path(),
             found: None,
             stale: outdated,
             redone,
@@ -348,61 +348,4 @@ pub fn worker_program() -> io::Result<PathBuf> {
     }
     let what = format!("the built-in worker {} is missing: install wf-supervisor again", worker.display());
     Err(io::Error::new(io::ErrorKind::NotFound, what))
-}
-
-/// The file that a command's first word means: itself where it has a slash, else the first executable of that name in
-/// `search`. No shell does it for us, and the warden wants a path.
-fn find_program(name: &OsStr, search: &OsStr, cwd: &Path) -> Result<PathBuf, String> {
-    let shown = name.to_string_lossy();
-    if name.is_empty() {
-        return Err("the command's name is empty".to_owned());
-    }
-    if name.as_encoded_bytes().contains(&b'/') {
-        return Ok(cwd.join(name));
-    }
-    let mut unusable = None;
-    for dir in std::env::split_paths(search) {
-        let path = cwd.join(dir).join(name);
-        if let Ok(meta) = fs::metadata(&path)
-            && meta.is_file()
-        {
-            if meta.permissions().mode() & 0o111 != 0 {
-                return Ok(path);
-            }
-            unusable.get_or_insert(path);
-        }
-    }
-    Err(match unusable {
-        Some(path) => format!("{} is not executable (chmod +x)", path.display()),
-        None => format!("command not found: {shown} (it is in no directory of PATH)"),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn programs_are_found_as_a_shell_finds_them() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = |name: &str, mode| {
-            let path = dir.path().join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(&path, "").unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            path
-        };
-        let plain = file("a/tool", 0o644);
-        let tool = file("b/tool", 0o755);
-        fs::create_dir_all(dir.path().join("a/folder")).unwrap();
-        let search = std::env::join_paths([dir.path().join("a"), dir.path().join("b")]).unwrap();
-        let find = |name: &str| find_program(OsStr::new(name), &search, dir.path());
-        assert_eq!(find("tool"), Ok(tool), "the first that can be executed");
-        assert_eq!(find("./a/tool"), Ok(dir.path().join("./a/tool")), "a path is taken as it is");
-        assert!(find("folder").unwrap_err().starts_with("command not found: folder"));
-        assert!(find("").is_err());
-        let only_plain = std::env::join_paths([dir.path().join("a")]).unwrap();
-        let error = find_program(OsStr::new("tool"), &only_plain, dir.path()).unwrap_err();
-        assert_eq!(error, format!("{} is not executable (chmod +x)", plain.display()));
-    }
 }

@@ -16,6 +16,7 @@ pub mod opening;
 pub mod pool_memory;
 pub mod pool_window;
 pub mod prepare;
+pub mod program;
 pub mod provider_days;
 pub mod redaction;
 pub mod signals;
