@@ -101,20 +101,33 @@ fn a_read_only_file_system_is_told() {
     drop(disk);
 }
 
+/// What the one damaged index holds that was set aside.
+#[track_caller]
+fn set_aside(p: &Project) -> Vec<u8> {
+    let aside: Vec<_> = fs::read_dir(p.path(".wf"))
+        .expect("the run has a state directory")
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("history.db.damaged-"))
+        .collect();
+    assert_eq!(aside.len(), 1, "{aside:?}");
+    fs::read(aside[0].path()).expect("it was just found")
+}
+
 #[test]
-fn a_corrupt_history_is_refused_and_kept() {
+fn a_corrupt_history_is_kept_and_made_again() {
     let p = Project::with_items("a count=starts\n");
     p.run(&format!("run items.txt {DO}")).code(0);
     let broken = b"this is no database, but somebody may want to look at it".repeat(100);
     p.write(".wf/history.db", &broken);
     let run = p.run(&format!("run items.txt {DO}"));
-    run.code(125).says("history.db");
-    assert_eq!(p.read_bytes(".wf/history.db"), broken);
+    run.code(0).says("history.db was damaged").says("1 of 1 already done");
+    assert_eq!(set_aside(&p), broken);
     assert_eq!(p.sorted_lines("starts"), ["a 1"]);
+    p.run(&format!("run items.txt {DO}")).code(0).never_says("damaged");
 }
 
 #[test]
-fn a_history_that_was_cut_is_refused_and_kept() {
+fn a_history_that_was_cut_is_kept_and_made_again() {
     let p = Project::with_items("a count=starts\n");
     p.run(&format!("run items.txt {DO}")).code(0);
     let whole = p.read_bytes(".wf/history.db");
@@ -123,8 +136,9 @@ fn a_history_that_was_cut_is_refused_and_kept() {
     }
     let cut = &whole[..whole.len() / 2 + 100];
     p.write(".wf/history.db", cut);
-    p.run(&format!("run items.txt {DO}")).code(125).says("history.db");
-    assert_eq!(p.read_bytes(".wf/history.db"), cut);
+    let run = p.run(&format!("run items.txt {DO}"));
+    run.code(0).says("history.db was damaged").says("1 of 1 already done");
+    assert_eq!(set_aside(&p), cut);
 }
 
 #[test]
@@ -234,4 +248,26 @@ fn a_worker_that_finds_no_room_is_interrupted_and_the_run_stops() {
     drop(disk);
     let again = p.run("run -w lld --mock --item 1 --item 2 --parallel 1");
     again.code(0);
+}
+
+#[test]
+fn a_journal_damaged_in_its_middle_is_named_and_what_the_rest_proves_counts() {
+    let p = Project::with_items("a count=starts\nb count=starts\nc count=starts hang\n");
+    let command = "run items.txt -j1 -- wf-fixture-worker do={}";
+    let mut run = p.start(command);
+    run.wait_err("b succeeded");
+    run.kill_nine();
+    let path = p.latest().join("journal.jsonl");
+    let text = p.read(&path);
+    let hit = |line: &&str| line.contains("\"item_ended\"") && line.contains("\"a\"");
+    let line = text.lines().find(hit).expect("the first item has ended");
+    let damaged = text.replace(line, &"\0".repeat(30));
+    assert_ne!(damaged, text);
+    std::fs::write(&path, damaged).unwrap();
+    p.run("show").code(0).prints("journal.jsonl: line ").prints("cannot be read");
+
+    p.write("items.txt", "a count=starts\nb count=starts\n");
+    let again = p.run(command);
+    again.code(0).says("journal.jsonl: line ").says("2 of 2 already done in run ");
+    assert_eq!(p.sorted_lines("starts"), ["a 1", "b 1", "c 1"], "nothing is done twice");
 }

@@ -128,6 +128,9 @@ fn show_run(
         if !summary.argv.is_empty() {
             writeln!(out, "command line: {}", one_line(&summary.command_line(), COMMAND_CHARS))?;
         }
+        if let Some(damage) = &summary.damage {
+            writeln!(out, "{damage}")?;
+        }
         if let (Some(why), RunState::Running) = (&summary.stopping, summary.state) {
             writeln!(out, "stopping: {}", one_line(why, 200))?;
         }

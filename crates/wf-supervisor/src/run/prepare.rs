@@ -15,7 +15,8 @@ use crate::exit::{self, Trouble, refused};
 use crate::items::ItemSpec;
 use crate::plan::recorded::{Recorded, recorded_work};
 use crate::plan::{Gathered, NoPast, Plan};
-use crate::store::history::History;
+use crate::store::StoreError;
+use crate::store::history::{Claim, History};
 use crate::store::layout::{Location, StateDir};
 use crate::store::lock::HeldLock;
 use crate::store::run_dir::RunDir;
@@ -68,14 +69,13 @@ pub fn prepare(
     let work = recorded_work(settings);
     state.prepare(work.realm)?;
     clean_up_after_the_dead(&state)?;
-    let mut history = History::open(&state)?;
+    let (run, lock) = RunDir::create(&state, Timestamp::now())?;
+    let ids: Vec<_> = items.iter().map(|item| item.id.clone()).collect();
+    let (mut history, claims) =
+        open_and_claim(&state, &run, &work, &ids).inspect_err(|_| abandon(&state, &run))?;
     if let Some(warning) = history.warning() {
         say(&format!("warning: {warning}"));
     }
-    let (run, lock) = RunDir::create(&state, Timestamp::now())?;
-    let ids: Vec<_> = items.iter().map(|item| item.id.clone()).collect();
-    let claims =
-        history.claim(run.id(), std::process::id(), &work, &ids).inspect_err(|_| abandon(&state, &run))?;
     let all_held = claims.iter().all(|claim| claim.held.is_some());
     let past = Recorded::of_claims(&state, settings, &items, claims);
     let plan = Plan::make(settings, items.clone(), gathered.by_all, &past);
@@ -157,9 +157,40 @@ fn abandon(state: &StateDir, run: &RunDir) {
     }
 }
 
+/// Opens the index and claims the items. An index that is damaged, which may show at the first or at a later page of
+/// it, is set aside and made again: a batch that nobody watches need not stand still for what the journals have.
+fn open_and_claim(
+    state: &StateDir,
+    run: &RunDir,
+    work: &RecordedWork,
+    ids: &[ItemId],
+) -> Result<(History, Vec<Claim>), StoreError> {
+    let attempt = || {
+        let mut history = History::open(state)?;
+        let claims = history.claim(run.id(), std::process::id(), work, ids)?;
+        Ok((history, claims))
+    };
+    match attempt() {
+        Err(StoreError::Corrupt { path, detail }) => {
+            let aside = History::set_aside(state, Timestamp::now())?;
+            say(&format!(
+                "warning: {} was damaged ({detail}). It is {} now, and was made again from the journals; only what \
+                 earlier runs learned of the keys' limits is lost",
+                path.display(),
+                aside.display()
+            ));
+            attempt()
+        }
+        done => done,
+    }
+}
+
 /// Completes the records of killed runs, and kills what they left running.
 fn clean_up_after_the_dead(state: &StateDir) -> Result<(), Trouble> {
     let upkeep = upkeep::put_in_order(state, &mut |_| {})?;
+    for sentence in &upkeep.damaged {
+        say(&format!("warning: {sentence}"));
+    }
     for run in upkeep.completed {
         // Only when supervisor and wardens died in the same instant is there anything left of a killed run.
         match own::kill_by_cookie(&run, HUNT) {

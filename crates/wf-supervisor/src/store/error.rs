@@ -51,7 +51,15 @@ pub enum StoreError {
         /// The latest this program knows.
         known: i64,
     },
-    /// A database that is damaged, or is none of ours.
+    /// Not an index of ours, though a database.
+    #[error(
+        "{path} is a database of another program. It is left as it is: move it away, or name another directory with --state-dir"
+    )]
+    ForeignDatabase {
+        /// The database.
+        path: PathBuf,
+    },
+    /// A database that is damaged.
     #[error(
         "{path} is damaged ({detail}). It is left as it is; it is only an index of the journals: move it away and run the same command again to have it rebuilt"
     )]

@@ -12,6 +12,7 @@ use wf_core::Record;
 
 use super::StoreError;
 use super::lines::{Line, LineReader};
+use super::proven::Proven;
 
 /// A record and when it became true, by the wall clock.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,8 +28,10 @@ pub struct Entry {
 pub struct Flaws {
     /// Lines with a time and an event that this program does not know: a newer one wrote them.
     pub unknown: u64,
-    /// Lines that are none of ours.
+    /// Lines that are none of ours: the file was damaged after it was written.
     pub unreadable: u64,
+    /// The first of them, from 1.
+    pub first_unreadable: Option<u64>,
     /// Whether the last line has no end: its writer was killed, or is writing it.
     pub torn: bool,
 }
@@ -41,6 +44,26 @@ pub struct JournalReader {
     lines: LineReader<BufReader<File>>,
     path: PathBuf,
     flaws: Flaws,
+    /// Lines read so far.
+    count: u64,
+    proven: Proven,
+}
+
+impl Flaws {
+    /// What is wrong with the journal at `path`, for a person; nothing where only its last line is torn, as every kill
+    /// may leave it.
+    pub fn words(&self, path: &Path) -> Option<String> {
+        let first = self.first_unreadable?;
+        let more = match self.unreadable {
+            0 | 1 => String::new(),
+            count => format!(" and {} more", count - 1),
+        };
+        Some(format!(
+            "{}: line {first}{more} cannot be read: the file was damaged. What the other lines say is used; what stood \
+             there may be done again",
+            path.display()
+        ))
+    }
 }
 
 /// What every line has, whatever else is in it.
@@ -79,6 +102,8 @@ impl JournalReader {
             lines: LineReader::new(BufReader::with_capacity(64 * 1024, file)),
             path: path.to_owned(),
             flaws: Flaws::default(),
+            count: 0,
+            proven: Proven::default(),
         })
     }
 
@@ -93,6 +118,8 @@ impl JournalReader {
             lines: LineReader::new(BufReader::with_capacity(64 * 1024, file)),
             path: path.to_owned(),
             flaws: Flaws::default(),
+            count: 0,
+            proven: Proven::default(),
         };
         if begin > 0 {
             // The rest of a line that began earlier.
@@ -105,23 +132,40 @@ impl JournalReader {
     pub fn next_raw(&mut self) -> Result<Option<(Entry, Vec<u8>)>, StoreError> {
         loop {
             let Some(line) = self.lines.next_line().map_err(StoreError::reading(&self.path))? else {
-                return Ok(None);
+                // Only a damaged journal lacks what it must have.
+                let missing = self.flaws.first_unreadable.and_then(|_| self.proven.next());
+                return Ok(missing.map(|entry| (entry, Vec::new())));
             };
-            let Line::Whole(line) = line else {
-                self.flaws.unreadable += 1;
-                continue;
+            self.count += 1;
+            let parsed = match &line {
+                Line::Whole(line) => parse(line),
+                Line::TooLong => Parsed::Unreadable,
             };
-            match parse(line) {
-                Parsed::Entry(entry) => return Ok(Some((entry, line.to_vec()))),
-                Parsed::Unknown => self.flaws.unknown += 1,
-                Parsed::Unreadable => self.flaws.unreadable += 1,
+            match (parsed, line) {
+                (Parsed::Entry(entry), Line::Whole(line)) => {
+                    let line = line.to_vec();
+                    self.proven.see(&entry);
+                    return Ok(Some((entry, line)));
+                }
+                (Parsed::Unknown, _) => self.flaws.unknown += 1,
+                _ => {
+                    self.flaws.unreadable += 1;
+                    self.flaws.first_unreadable.get_or_insert(self.count);
+                }
             }
         }
     }
 
     /// What was passed over so far.
     pub fn flaws(&self) -> Flaws {
-        Flaws { torn: self.lines.is_torn(), ..self.flaws }
+        let mut flaws = Flaws { torn: self.lines.is_torn(), ..self.flaws };
+        // A killed writer leaves a beginning of a line of ours. Anything else without an end came later.
+        if flaws.torn && !self.lines.rest().iter().zip(b"{\"").all(|(found, ours)| found == ours)
+            || self.lines.rest().contains(&0)
+        {
+            flaws.first_unreadable.get_or_insert(self.count + 1);
+        }
+        flaws
     }
 }
 
@@ -212,7 +256,10 @@ mod tests {
         let (entries, flaws) = read(&path);
         let records: Vec<_> = entries.into_iter().map(|entry| entry.record).collect();
         assert_eq!(records, ["a", "c"].map(|why| Record::Stopping { why: why.into() }));
-        assert_eq!(flaws, Flaws { unknown: 2, unreadable: 5, torn: false });
+        assert_eq!(
+            flaws,
+            Flaws { unknown: 2, unreadable: 5, first_unreadable: flaws.first_unreadable, torn: false }
+        );
     }
 
     #[test]

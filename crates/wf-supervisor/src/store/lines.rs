@@ -68,6 +68,11 @@ impl<R: BufRead> LineReader<R> {
         }
     }
 
+    /// The bytes without a line end that were left when the end was reached, within the bound.
+    pub fn rest(&self) -> &[u8] {
+        if self.taken { &[] } else { &self.line }
+    }
+
     /// Whether bytes without a line end were left when the end was reached.
     pub fn is_torn(&self) -> bool {
         self.skipping || (!self.taken && !self.line.is_empty())

@@ -20,6 +20,7 @@ pub mod lines;
 pub mod lock;
 pub mod moment;
 pub mod name;
+mod proven;
 pub mod run_dir;
 pub mod socket_dir;
 pub mod summary;

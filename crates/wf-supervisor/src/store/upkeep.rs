@@ -17,18 +17,23 @@ pub struct Upkeep {
     pub removed: Vec<PathBuf>,
     /// Killed runs that got their summary and audit now.
     pub completed: Vec<String>,
+    /// What is wrong with their journals, a sentence each.
+    pub damaged: Vec<String>,
 }
 
 /// Removes temporary files of dead runs, and gives killed ones the summary and the audit they could not write.
 ///
 /// A run whose journal cannot be read stays as it is: that is no reason not to start another.
 pub fn put_in_order(state: &StateDir, redact: &mut dyn FnMut(&mut Vec<u8>)) -> Result<Upkeep, StoreError> {
-    let mut upkeep = Upkeep { removed: remove_leftovers(state)?, completed: Vec::new() };
+    let mut upkeep = Upkeep { removed: remove_leftovers(state)?, ..Upkeep::default() };
     for id in state.run_ids()? {
         let run = state.run(&id);
         if !run.summary().exists() && run.journal().exists() && run.live_pid().is_none() {
             match complete(&run, redact) {
-                Ok(()) => upkeep.completed.push(id.to_string()),
+                Ok(damage) => {
+                    upkeep.completed.push(id.to_string());
+                    upkeep.damaged.extend(damage);
+                }
                 Err(e) => log::warn!("run {id} was killed and cannot be completed: {e}"),
             }
         }
@@ -36,11 +41,13 @@ pub fn put_in_order(state: &StateDir, redact: &mut dyn FnMut(&mut Vec<u8>)) -> R
     Ok(upkeep)
 }
 
-/// Writes `audit.jsonl` and then `summary.json` of a run that is over.
-pub fn complete(run: &RunDir, redact: &mut dyn FnMut(&mut Vec<u8>)) -> Result<(), StoreError> {
+/// Writes `audit.jsonl` and then `summary.json` of a run that is over, and says what is wrong with its journal.
+pub fn complete(run: &RunDir, redact: &mut dyn FnMut(&mut Vec<u8>)) -> Result<Option<String>, StoreError> {
+    let (_, flaws) = summary::fold_journal(run)?;
     let summary = summary::load(run, Timestamp::now())?;
     consolidate(run, redact)?;
-    summary.write(run)
+    summary.write(run)?;
+    Ok(flaws.words(&run.journal()))
 }
 
 #[cfg(test)]

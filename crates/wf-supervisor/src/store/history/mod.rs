@@ -119,6 +119,28 @@ impl History {
         Ok(History { connection, path, state: state.clone(), warning })
     }
 
+    /// Moves a damaged index and what belongs to it away, under a name that says when, and answers with the name. The
+    /// next [`open`](History::open) makes it again from the journals, which have everything but the pool's past.
+    pub fn set_aside(state: &StateDir, now: Timestamp) -> Result<PathBuf, StoreError> {
+        let path = state.history_db();
+        let lock = wait_for(&state.history_lock())?;
+        let named = |suffix: &str| {
+            let stamp = now.strftime("%Y-%m-%dT%H-%M-%SZ");
+            path.with_file_name(format!("history.db.damaged-{stamp}{suffix}"))
+        };
+        for suffix in ["-wal", "-shm", ""] {
+            let from = path.with_file_name(format!("history.db{suffix}"));
+            match std::fs::rename(&from, named(suffix)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(StoreError::of("move away", &from)(error));
+                }
+                _ => {}
+            }
+        }
+        drop(lock);
+        Ok(named(""))
+    }
+
     /// A copy in memory that knows what the journals say of killed runs, for those who only look. Writes nothing.
     pub fn peek(state: &StateDir) -> Result<History, StoreError> {
         rebuild::peek(state)

@@ -63,8 +63,13 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), StoreErr
         .and_then(|application| Ok((application, pragma("user_version")?)))
         .map_err(StoreError::sqlite(path))?;
     if application != APPLICATION_ID || version < 1 {
-        let detail = "it is a database of another program".to_owned();
-        return Err(StoreError::Corrupt { path: path.to_owned(), detail });
+        // The stump of one reads as a database without anything in it.
+        let tables =
+            connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get::<_, i64>(0));
+        return Err(match tables.map_err(StoreError::sqlite(path))? {
+            0 => StoreError::Corrupt { path: path.to_owned(), detail: "nothing is in it".to_owned() },
+            _ => StoreError::ForeignDatabase { path: path.to_owned() },
+        });
     }
     if version > VERSION {
         return Err(StoreError::NewerSchema { path: path.to_owned(), found: version, known: VERSION });

@@ -31,6 +31,8 @@ struct RunJson<Text, Items> {
     argv: Vec<Text>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     name: Option<Text>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    damage: Option<Text>,
     parallel: u16,
     mock: bool,
     /// How many items the run was to have.
@@ -157,6 +159,7 @@ impl<Items> RunJson<String, Items> {
             exit: self.exit,
             argv: self.argv,
             name: self.name,
+            damage: self.damage,
             parallel: self.parallel,
             mock: self.mock,
             planned: self.planned,
@@ -188,6 +191,7 @@ impl Serialize for RunSummary {
             exit: self.exit,
             argv: self.argv.iter().map(String::as_str).collect(),
             name: self.name.as_deref(),
+            damage: self.damage.as_deref(),
             parallel: self.parallel,
             mock: self.mock,
             planned: self.planned,

@@ -144,6 +144,8 @@ pub struct RunSummary {
     pub planned: u32,
     /// Every item, in the order of the plan.
     pub items: Vec<ItemSummary>,
+    /// What is wrong with its journal, where lines of it cannot be read.
+    pub damage: Option<String>,
     /// How many items ended how.
     pub counts: Counts,
     /// Sums.
@@ -351,7 +353,9 @@ pub fn fold_journal(run: &RunDir) -> Result<(RunSummary, Flaws), StoreError> {
     if summary.run.is_empty() {
         return Err(StoreError::Headless { path: run.journal() });
     }
-    Ok((summary, reader.flaws()))
+    let flaws = reader.flaws();
+    summary.damage = flaws.words(&run.journal());
+    Ok((summary, flaws))
 }
 
 impl ItemSummary {
