@@ -258,3 +258,22 @@ fn the_joblog_has_the_columns_of_gnu_parallel() {
         );
     }
 }
+
+#[test]
+fn a_joblog_is_added_to_by_the_run_that_goes_on_and_left_alone_by_one_that_does_nothing() {
+    let p = Project::with_items("a out=1\nb need=mended\n");
+    let command = format!("run items.txt --joblog jobs.tsv {DO}");
+    p.run(&command).code(1);
+    p.write("mended", "");
+    p.run(&command).code(0);
+    let log = p.read("jobs.tsv");
+    let items: Vec<&str> = log.lines().skip(1).filter_map(|line| line.split('\t').next()).collect();
+    assert_eq!(items, ["1", "2", "2"], "{log}");
+    p.run(&command).code(0);
+    assert_eq!(p.read("jobs.tsv"), log);
+    p.write("mine.txt", "not yours\n");
+    p.run(&format!("run items.txt --joblog mine.txt {DO}"))
+        .code(2)
+        .says("mine.txt is there and is no job log");
+    assert_eq!(p.read("mine.txt"), "not yours\n");
+}

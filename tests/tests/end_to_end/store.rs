@@ -271,3 +271,16 @@ fn a_journal_damaged_in_its_middle_is_named_and_what_the_rest_proves_counts() {
     again.code(0).says("journal.jsonl: line ").says("2 of 2 already done in run ");
     assert_eq!(p.sorted_lines("starts"), ["a 1", "b 1", "c 1"], "nothing is done twice");
 }
+
+#[test]
+fn a_run_that_was_killed_before_it_began_is_said_so() {
+    let p = Project::with_items("a count=starts\n");
+    p.run(&format!("run items.txt {DO}")).code(0);
+    let early = p.path(".wf/runs/2036-11-21T05-14-49Z-7f3a");
+    fs::create_dir(&early).unwrap();
+    p.run("list").code(0).prints("before it began");
+    p.run("show 7f3a").code(0).prints("was killed before it began");
+    fs::write(early.join("journal.jsonl"), "").unwrap();
+    p.run("show 7f3a").code(0).prints("was killed before it began");
+    p.run(&format!("run items.txt {DO}")).code(0).says("1 of 1 already done");
+}

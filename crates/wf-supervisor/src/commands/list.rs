@@ -122,6 +122,11 @@ fn write_table<'a>(
                 let items = open_and_ended(&run);
                 write_row([id.as_str(), &when(run.started), &what(&run), &overhead, &state, &items], out)?;
             }
+            Err(StoreError::NeverBegan { is_live, .. }) => {
+                let (state, words) =
+                    if is_live { ("running", "just starting") } else { ("killed", "before it began") };
+                write_row([id.as_str(), &when(id.started()), "-", "-", state, words], out)?;
+            }
             Err(e) => {
                 write_row([id.as_str(), &when(id.started()), "-", "-", "unreadable", &e.to_string()], out)?;
             }

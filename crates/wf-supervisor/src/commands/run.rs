@@ -99,6 +99,10 @@ fn check_places(settings: &Settings) -> Result<(), Trouble> {
     if dir.is_none() || joblog.is_dir() {
         return refused(format!("the job log cannot be written to {}", joblog.display()));
     }
+    // Before anything else is made: a file of somebody's must not be found out about in the middle of a beginning.
+    if joblog.exists() {
+        JobLog::open(joblog)?;
+    }
     Ok(())
 }
 
@@ -198,7 +202,7 @@ async fn conduct(
         console.clone(),
         captured_in,
     );
-    let joblog = settings.joblog.as_deref().map(JobLog::create).transpose()?;
+    let joblog = settings.joblog.as_deref().map(JobLog::open).transpose()?;
     let mut hands = Hands::new(crate::run::hands::Parts {
         clock,
         slots,

@@ -53,7 +53,13 @@ pub fn show(location: &Location, options: &ShowOptions, out: &mut dyn Write) -> 
         item::show_item(&state, &run, &summary, &label, options, out)
     } else {
         let run = state.find_run(options.run.as_deref())?;
-        let mut summary = summary::load(&run, options.now)?;
+        let mut summary = match summary::load(&run, options.now) {
+            // That is all there is to show, and nothing is wrong with it.
+            Err(error @ StoreError::NeverBegan { .. }) if !options.json => {
+                return unless_closed(writeln!(out, "{error}").map_err(StoreError::Output));
+            }
+            loaded => loaded?,
+        };
         see_pool(&run, &mut summary, options.now);
         show_run(&run, &summary, options, out)
     };

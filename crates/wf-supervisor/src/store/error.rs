@@ -166,6 +166,22 @@ pub enum StoreError {
         /// The journal.
         path: PathBuf,
     },
+    /// What was named as a job log is none.
+    #[error(
+        "{path} is there and is no job log (its first line is not that of one): move it away, or name another file with --joblog"
+    )]
+    NotAJobLog {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A run without a single record: it was killed in its first moments, or is in them.
+    #[error("run {run} {}", if *.is_live { "is just starting" } else { "was killed before it began: nothing of it ran" })]
+    NeverBegan {
+        /// The run.
+        run: String,
+        /// Whether its process lives.
+        is_live: bool,
+    },
     /// The command's own output could not be written.
     #[error("cannot write the output: {0}")]
     Output(#[source] io::Error),
@@ -182,6 +198,8 @@ impl StoreError {
             | StoreError::UnknownItem { .. }
             | StoreError::SeveralItems { .. }
             | StoreError::NoAttempt { .. }
+            | StoreError::NeverBegan { .. }
+            | StoreError::NotAJobLog { .. }
             | StoreError::NoLog { .. } => 2,
             _ => 125,
         }

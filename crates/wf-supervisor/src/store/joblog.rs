@@ -3,8 +3,9 @@
 //! The columns are those of the manual page parallel(1), option `--joblog`: `Seq Host Starttime JobRuntime Send
 //! Receive Exitval Signal Command`, separated by tabs, after a header line.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use jiff::Timestamp;
 use wf_core::AttemptEnd;
 
 use super::StoreError;
+
+const HEADER: &[u8] = b"Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n";
 
 /// A job log that is being written, one `write` per line.
 #[derive(Debug)]
@@ -38,11 +41,31 @@ pub struct Job<'a> {
 }
 
 impl JobLog {
-    /// Begins the file with its header; an older one of that name is replaced, as GNU parallel does.
-    pub fn create(path: &Path) -> Result<JobLog, StoreError> {
-        let mut file = File::create(path).map_err(StoreError::writing(path))?;
-        file.write_all(b"Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n")
-            .map_err(StoreError::writing(path))?;
+    /// Opens the file. One that is there keeps its lines and gets the new ones behind them, for running the same command
+    /// again is how a run goes on; where nothing runs it stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// A file that begins with anything but our header is somebody's and is refused.
+    pub fn open(path: &Path) -> Result<JobLog, StoreError> {
+        let reading = |error| StoreError::writing(path)(error);
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(reading)?;
+        let found = file.metadata().map_err(reading)?;
+        if !found.is_file() || found.len() == 0 {
+            file.write_all(HEADER).map_err(StoreError::writing(path))?;
+        } else {
+            let mut first = vec![0; HEADER.len()];
+            let is_ours = file.read_exact_at(&mut first, 0).is_ok() && first == HEADER;
+            if !is_ours {
+                return Err(StoreError::NotAJobLog { path: path.to_owned() });
+            }
+            let mut last = [0];
+            file.read_exact_at(&mut last, found.len() - 1).map_err(reading)?;
+            if last != *b"\n" {
+                // Whoever wrote there was killed within a line.
+                file.write_all(b"\n").map_err(StoreError::writing(path))?;
+            }
+        }
         Ok(JobLog { file, path: path.to_owned() })
     }
 
@@ -81,7 +104,7 @@ mod tests {
     fn columns_are_those_of_gnu_parallel() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("jobs.tsv");
-        let mut log = JobLog::create(&path).unwrap();
+        let mut log = JobLog::open(&path).unwrap();
         let job = |end, command| Job {
             seq: 7,
             started: "2026-11-21T05:14:49.5Z".parse().unwrap(),
@@ -102,8 +125,24 @@ mod tests {
     }
 
     #[test]
+    fn lines_are_added_to_a_log_and_somebody_else_s_file_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("jobs.tsv");
+        drop(JobLog::open(&path).unwrap());
+        let torn = [HEADER, b"1\t:\thalf"].concat();
+        std::fs::write(&path, &torn).unwrap();
+        drop(JobLog::open(&path).unwrap());
+        assert_eq!(std::fs::read(&path).unwrap(), [&torn[..], b"\n"].concat());
+        std::fs::write(&path, "my thesis\n").unwrap();
+        let error = JobLog::open(&path).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("jobs.tsv"), "{error}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "my thesis\n");
+    }
+
+    #[test]
     fn a_place_that_cannot_be_written_is_named() {
-        let error = JobLog::create(Path::new("/nonexistent/jobs.tsv")).unwrap_err();
+        let error = JobLog::open(Path::new("/nonexistent/jobs.tsv")).unwrap_err();
         assert!(error.to_string().contains("/nonexistent/jobs.tsv"));
     }
 }

@@ -344,6 +344,13 @@ impl RunSummary {
 
 /// Folds a run's journal from its beginning, and says what of it could not be read.
 pub fn fold_journal(run: &RunDir) -> Result<(RunSummary, Flaws), StoreError> {
+    let is_empty = match std::fs::metadata(run.journal()) {
+        Ok(found) => found.len() == 0,
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    };
+    if is_empty {
+        return Err(StoreError::NeverBegan { run: run.id().to_string(), is_live: run.live_pid().is_some() });
+    }
     let mut reader = JournalReader::open(&run.journal())?;
     let mut summary = RunSummary::default();
     for entry in reader.by_ref() {
