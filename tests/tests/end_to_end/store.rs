@@ -284,3 +284,29 @@ fn a_run_that_was_killed_before_it_began_is_said_so() {
     p.run("show 7f3a").code(0).prints("was killed before it began");
     p.run(&format!("run items.txt {DO}")).code(0).says("1 of 1 already done");
 }
+
+#[test]
+fn a_state_directory_that_another_user_made_is_refused() {
+    // Only root can give a directory away.
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let give = |path: std::path::PathBuf| {
+        std::os::unix::fs::chown(&path, Some(12_345), None).unwrap();
+    };
+    let p = Project::with_items("a count=starts\n");
+    fs::create_dir(p.path(".wf")).unwrap();
+    give(p.path(".wf"));
+    p.run(&format!("run items.txt {DO}")).code(2).says_in_one_line(&[".wf", "belongs to another user"]);
+    p.assert_only(&["items.txt"]);
+
+    let p = Project::with_items("a count=starts\n");
+    p.run(&format!("run items.txt {DO}")).code(0);
+    for part in ["runs", "checkpoints", "lineage", "history.db"] {
+        give(p.path(".wf").join(part));
+        let run = p.run(&format!("run items.txt --redo {DO}"));
+        run.code(2).says_in_one_line(&[part, "belongs to another user"]);
+        std::os::unix::fs::chown(p.path(".wf").join(part), Some(0), None).unwrap();
+    }
+    assert_eq!(p.sorted_lines("starts"), ["a 1"]);
+}

@@ -166,6 +166,16 @@ pub enum StoreError {
         /// The journal.
         path: PathBuf,
     },
+    /// A state directory, or a part of one, that another user made.
+    #[error(
+        "{path} belongs to another user (uid {owner}), who could exchange what is recorded there: use a directory of your own (--state-dir DIR)"
+    )]
+    ForeignOwner {
+        /// The directory or file.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+    },
     /// What was named as a job log is none.
     #[error(
         "{path} is there and is no job log (its first line is not that of one): move it away, or name another file with --joblog"
@@ -200,6 +210,7 @@ impl StoreError {
             | StoreError::NoAttempt { .. }
             | StoreError::NeverBegan { .. }
             | StoreError::NotAJobLog { .. }
+            | StoreError::ForeignOwner { .. }
             | StoreError::NoLog { .. } => 2,
             _ => 125,
         }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -208,6 +208,13 @@ impl Location {
         if self.explicit && !is_ours_or_empty(&self.path)? {
             return Err(StoreError::NotAStateDir { path: self.path.clone() });
         }
+        // Whoever names a directory that somebody lent knows whose it is; what lies in it must be ours all the same.
+        if !self.explicit {
+            refuse_foreign(&self.path)?;
+        }
+        for name in PARTS {
+            refuse_foreign(&self.path.join(name))?;
+        }
         create_private(&self.path)?;
         let ignore = self.path.join(".gitignore");
         if !ignore.exists() {
@@ -217,6 +224,26 @@ impl Location {
         create_private(&state.runs())?;
         Ok(state)
     }
+}
+
+/// What lies directly in a state directory and decides what is done, what is gone on with, and where it is written.
+const PARTS: [&str; 7] =
+    ["runs", "checkpoints", "lineage", "worktrees", "mock", "history.db", "history.lock"];
+
+/// Refuses what another user made, or leads into with a link: its maker could exchange records and checkpoints, or have
+/// lineage written into any directory. Root's is taken, as everywhere.
+fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
+    let own = nix::unistd::geteuid().as_raw();
+    for found in [fs::symlink_metadata(path), fs::metadata(path)] {
+        match found {
+            Ok(meta) if meta.uid() != own && meta.uid() != 0 => {
+                return Err(StoreError::ForeignOwner { path: path.to_owned(), owner: meta.uid() });
+            }
+            // What is not there is nobody's. What cannot be looked at cannot be used either, which is said then.
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// A directory that is not there is empty.
