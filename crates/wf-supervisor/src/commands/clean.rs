@@ -1,6 +1,8 @@
 //! `clean`: deletes the directories of old runs, and nothing that marks an item as done.
 
+use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,7 +12,7 @@ use crate::store::archive::Archive;
 use crate::store::error::unless_closed;
 use crate::store::layout::{Location, StateDir, remove_leftovers};
 use crate::store::run_dir::RunDir;
-use crate::store::text::counted;
+use crate::store::text::{about_bytes, counted};
 
 /// How many runs are kept when nothing is said.
 pub const DEFAULT_KEEP: usize = 10;
@@ -41,10 +43,14 @@ pub fn clean(
     };
     let doomed = doomed(&state, options, now)?;
     if options.dry_run {
+        let mut sum = 0;
         for run in &doomed {
-            unless_closed(say(out, format_args!("would delete {}", run.id())))?;
+            let bytes = bytes_below(run.path());
+            sum += bytes;
+            unless_closed(say(out, format_args!("would delete {}  {:>7}", run.id(), about_bytes(bytes))))?;
         }
-        return unless_closed(say(out, format_args!("{} to delete", runs(doomed.len()))));
+        let all = if doomed.is_empty() { String::new() } else { format!(", {}", about_bytes(sum)) };
+        return unless_closed(say(out, format_args!("{} to delete{all}", runs(doomed.len()))));
     }
     // The next run that begins would do it as well; whoever cleans expects it now.
     remove_leftovers(&state)?;
@@ -80,6 +86,17 @@ fn doomed(state: &StateDir, options: &CleanOptions, now: Timestamp) -> Result<Ve
         }
     };
     Ok(ids.iter().map(|id| state.run(id)).filter(|run| is_old(run) && run.live_pid().is_none()).collect())
+}
+
+/// What the files below a directory hold together. Links are not followed; what vanishes meanwhile counts nothing.
+fn bytes_below(dir: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(dir) else { return 0 };
+    let bytes = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(meta) if meta.is_dir() => bytes_below(&entry.path()),
+        Ok(meta) => meta.len(),
+        Err(_) => 0,
+    };
+    entries.flatten().map(bytes).sum()
 }
 
 fn runs(number: usize) -> String {
@@ -192,10 +209,15 @@ mod tests {
         let (_dir, state, _lock) = five();
         let before = fs::read_dir(state.path()).unwrap().count();
         let text = run(&state, &CleanOptions { keep: Some(3), dry_run: true, ..CleanOptions::default() });
-        assert_eq!(
-            text,
-            "would delete 2026-11-01T05-14-49Z-0001\nwould delete 2026-11-02T05-14-49Z-0002\n2 runs to delete\n"
-        );
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].starts_with("would delete 2026-11-01T05-14-49Z-0001  "), "{text}");
+        assert!(lines[1].starts_with("would delete 2026-11-02T05-14-49Z-0002  "), "{text}");
+        let sizes: u64 = ["0001", "0002"]
+            .map(|end| bytes_below(&state.runs().join(format!("2026-11-0{}T05-14-49Z-{end}", &end[3..]))))
+            .iter()
+            .sum();
+        assert!(sizes > 0);
+        assert_eq!(lines[2], format!("2 runs to delete, {}", about_bytes(sizes)));
         assert_eq!(left(&state).len(), 5);
         assert_eq!(fs::read_dir(state.path()).unwrap().count(), before);
     }

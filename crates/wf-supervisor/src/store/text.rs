@@ -71,6 +71,23 @@ pub fn plan_word(action: PlanAction) -> &'static str {
     }
 }
 
+/// A size as people say it: `0 B`, `999 B`, `1.2 kB`, `35 MB`, `1.2 GB`.
+pub fn about_bytes(bytes: u64) -> String {
+    let mut size = bytes as f64;
+    for unit in ["B", "kB", "MB", "GB", "TB"] {
+        let is_last = unit == "TB";
+        if size < 999.5 || is_last {
+            return if unit == "B" || size >= 9.95 {
+                format!("{size:.0} {unit}")
+            } else {
+                format!("{size:.1} {unit}")
+            };
+        }
+        size /= 1000.0;
+    }
+    unreachable!("the last unit takes everything")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,5 +123,25 @@ mod tests {
         assert_eq!(one_line("plain", 10), "plain");
         assert_eq!(one_line("a\x1b[31mb\r\nc\u{202e}", 40), "a [31mb  c ");
         assert_eq!(one_line("äöüäöü", 4), "äöüä…");
+    }
+
+    #[test]
+    fn sizes_have_two_digits_at_least() {
+        let sizes = [0, 999, 1000, 1234, 9_949, 9_960, 999_499, 999_500, 1_200_000_000, u64::MAX];
+        assert_eq!(
+            sizes.map(about_bytes),
+            [
+                "0 B",
+                "999 B",
+                "1.0 kB",
+                "1.2 kB",
+                "9.9 kB",
+                "10 kB",
+                "999 kB",
+                "1.0 MB",
+                "1.2 GB",
+                "18446744 TB"
+            ]
+        );
     }
 }
