@@ -155,7 +155,11 @@ pub fn remove_unfinished(path: &Path) {
     for entry in entries.flatten() {
         let name = entry.file_name();
         let bytes = name.as_encoded_bytes();
-        if bytes.starts_with(prefix.as_encoded_bytes()) && bytes.ends_with(UNFINISHED.as_bytes()) {
+        let chance = bytes
+            .strip_prefix(prefix.as_encoded_bytes())
+            .and_then(|rest| rest.strip_suffix(UNFINISHED.as_bytes()));
+        // A dot between: that is the draft's, or the output of another item, whose id goes on after a dot.
+        if chance.is_some_and(|chance| !chance.contains(&b'.')) {
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -261,11 +265,13 @@ mod tests {
     #[test]
     fn what_a_killed_worker_left_goes_and_nothing_else_does() {
         let dir = tempfile::tempdir().unwrap();
-        for name in [".LLD-4.abc.wf-tmp", ".LLD-42.abc.wf-tmp", "LLD-4.md", ".LLD-4.md"] {
+        let others =
+            [".LLD-4.1.abc.wf-tmp", ".LLD-4.draft.abc.wf-tmp", ".LLD-4.md", ".LLD-42.abc.wf-tmp", "LLD-4.md"];
+        for name in others.iter().chain(&[".LLD-4.abc.wf-tmp"]) {
             fs::write(dir.path().join(name), b"").unwrap();
         }
         remove_unfinished(&dir.path().join("LLD-4.md"));
-        assert_eq!(names(dir.path()), [".LLD-4.md", ".LLD-42.abc.wf-tmp", "LLD-4.md"]);
+        assert_eq!(names(dir.path()), others);
     }
 
     #[test]

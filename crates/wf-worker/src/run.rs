@@ -190,6 +190,8 @@ fn kept_draft(work: &Work, again: bool) -> Result<Option<String>, Halt> {
         return Ok(None);
     }
     let path = output::marked(&work.output_path(), "draft");
+    // Of one that was killed here.
+    output::remove_unfinished(&path);
     if again && path.exists() { Ok(Some(work.shown(&path))) } else { work.keep_draft() }
 }
 

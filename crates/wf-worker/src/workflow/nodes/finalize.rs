@@ -17,6 +17,7 @@ const SUBJECT_BYTES: usize = 60;
 pub fn run(work: &mut Work, _: &Position) -> Result<Done, Halt> {
     let wanted = work.output_path();
     output::remove_unfinished(&wanted);
+    output::remove_unfinished(&output::marked(&work.output_path(), "draft"));
     let bytes = work.state.document.as_bytes();
     let before = work.state.output.as_ref().map(|(_, sha256)| sha256);
     let ours: Vec<&str> = work.job.our_output_sha256.iter().chain(before).map(String::as_str).collect();

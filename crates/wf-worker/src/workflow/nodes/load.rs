@@ -24,6 +24,7 @@ const COMMAND: Duration = Duration::from_secs(60);
 /// Reads the input, checks it, and keeps it.
 pub fn run(work: &mut Work, _: &Position) -> Result<Done, Halt> {
     output::remove_unfinished(&work.output_path());
+    output::remove_unfinished(&output::marked(&work.output_path(), "draft"));
     let (name, bytes) = match &work.job.input {
         Input::File(path) => {
             let full = work.job.project_dir.join(path);
