@@ -169,6 +169,12 @@ fn done(facts: &ItemFacts<'_>, last: &LastWork) -> Decision {
     }
     match (facts.output, facts.output_on_disk) {
         (Some(output), None) => starts(facts, PlanAction::Rerun, format!("{output} is gone since run {run}")),
+        (Some(output), Some(_)) if facts.output_of_ours.is_none() => stays(
+            PlanAction::Skip,
+            format!(
+                "done in run {run}; {output} stays, as nothing tells whether it is what was written then"
+            ),
+        ),
         (Some(output), Some(_)) if !is_ours(facts) => {
             stays(PlanAction::Skip, format!("done in run {run}; {output} was changed since and stays"))
         }

@@ -3,6 +3,7 @@
 //! Reading only. `--dry-run` shows the plan, a run carries it out.
 
 pub mod recorded;
+mod redoing;
 
 use std::io::{self, BufRead, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
@@ -15,11 +16,12 @@ use wf_core::{ItemId, PlanAction};
 use wf_worker::workflow::Builtin;
 
 use crate::cli::RunArgs;
-use crate::cli::value::{Redo, WorkflowName};
+use crate::cli::value::WorkflowName;
 use crate::config::{InputSource, Settings, Work, WorkflowSettings};
 use crate::exit::{Trouble, refused};
 use crate::items::placeholders::shown;
 use crate::items::{self, ItemSource, ItemSpec, Pattern, command_fingerprint, workflow_fingerprint};
+use redoing::Redoing;
 
 /// Tokens of a usual call: template, document, findings, and a reply of some pages.
 const TOKENS_PER_CALL: u64 = 15_000;
@@ -242,47 +244,6 @@ impl Plan {
             0 => format!("nothing to do: no file matches {pattern} in {}", dir.display()),
             count => format!("nothing to do: {count} of {count} inputs ({pattern}) have their output"),
         })
-    }
-}
-
-/// What `--redo` has done again in this list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Redoing {
-    /// What is not done, and items named by `--redo-item`.
-    Nothing,
-    /// What a redo that ended early did not come to: doing the rest again would pay for it twice.
-    TheRest,
-    /// What is done or waits for a person.
-    All,
-    /// What waits for a person; what failed is run again anyway.
-    Failed,
-}
-
-impl Redoing {
-    fn of(settings: &Settings, items: &[ItemSpec], past: &dyn Past) -> Redoing {
-        match settings.redo {
-            Redo::Off => Redoing::Nothing,
-            Redo::Failed => Redoing::Failed,
-            Redo::On if items.iter().any(|item| past.last(&item.id).is_some_and(|last| last.owes_redo)) => {
-                Redoing::TheRest
-            }
-            Redo::All | Redo::On => Redoing::All,
-        }
-    }
-
-    fn concerns(self, settings: &Settings, id: &ItemId, last: Option<&LastWork>) -> bool {
-        let is_done = last.and_then(|last| last.outcome).is_some_and(wf_core::Outcome::is_done);
-        let is_named = settings.redo_items.iter().any(|named| named == id);
-        is_named
-            || match self {
-                Redoing::Nothing => false,
-                // What the unfinished redo itself brought to an end stays so.
-                Redoing::TheRest => last.is_none_or(|last| {
-                    last.owes_redo || !(is_done || last.outcome == Some(wf_core::Outcome::NeedsRevision))
-                }),
-                Redoing::All => true,
-                Redoing::Failed => !is_done,
-            }
     }
 }
 

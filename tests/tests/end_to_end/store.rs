@@ -270,6 +270,13 @@ fn a_journal_damaged_in_its_middle_is_named_and_what_the_rest_proves_counts() {
     let again = p.run(command);
     again.code(0).says("journal.jsonl: line ").says("2 of 2 already done in run ");
     assert_eq!(p.sorted_lines("starts"), ["a 1", "b 1", "c 1"], "nothing is done twice");
+
+    // What was proven is kept when the damaged journal goes, and found there by an index that is made again.
+    p.run("clean --keep 0").code(0);
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(p.path(format!(".wf/history.db{suffix}")));
+    }
+    p.run(command).code(0).says("2 of 2 already done");
 }
 
 #[test]

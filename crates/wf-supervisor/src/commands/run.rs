@@ -100,9 +100,7 @@ fn check_places(settings: &Settings) -> Result<(), Trouble> {
         return refused(format!("the job log cannot be written to {}", joblog.display()));
     }
     // Before anything else is made: a file of somebody's must not be found out about in the middle of a beginning.
-    if joblog.exists() {
-        JobLog::open(joblog)?;
-    }
+    JobLog::check(joblog)?;
     Ok(())
 }
 

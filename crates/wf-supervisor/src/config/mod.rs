@@ -361,9 +361,6 @@ fn read_file(path: &std::path::Path) -> Result<String, Trouble> {
     }
 }
 
-#[cfg(test)]
-pub(crate) mod tests;
-
 /// The items of `--redo-item`.
 fn redo_items(named: &[String]) -> Result<Vec<wf_core::ItemId>, Trouble> {
     named
@@ -373,3 +370,6 @@ fn redo_items(named: &[String]) -> Result<Vec<wf_core::ItemId>, Trouble> {
         })
         .collect()
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

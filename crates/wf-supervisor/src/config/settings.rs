@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use wf_core::ItemId;
 use wf_core::credentials::{PoolSpec, QuotaLimits};
 use wf_providers::Dialect;
 use wf_worker::job::Network;
@@ -11,7 +12,7 @@ use wf_worker::job::Network;
 use super::layers::Setting;
 use super::project::Project;
 use super::schema::InputSource;
-use crate::cli::value::{OutputMode, ProgressMode, WorkflowName};
+use crate::cli::value::{OutputMode, ProgressMode, Redo, WorkflowName};
 use crate::items::Pattern;
 use crate::items::placeholders::Template;
 use crate::keys::KeyConfig;
@@ -191,9 +192,9 @@ pub struct Settings {
     /// Every line is an item's text.
     pub lines: bool,
     /// Run items again that are done or need revision.
-    pub redo: crate::cli::value::Redo,
+    pub redo: Redo,
     /// `--redo-item`.
-    pub redo_items: Vec<wf_core::ItemId>,
+    pub redo_items: Vec<ItemId>,
     /// Show the plan and do nothing.
     pub dry_run: bool,
     /// What reaches the console.

@@ -61,7 +61,7 @@ pub enum StoreError {
     },
     /// A database that is damaged.
     #[error(
-        "{path} is damaged ({detail}). It is left as it is; it is only an index of the journals: move it away and run the same command again to have it rebuilt"
+        "{path} is damaged ({detail}). It is only an index of the journals: the next run sets it aside and makes it again"
     )]
     Corrupt {
         /// The database.

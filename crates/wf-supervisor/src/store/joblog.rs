@@ -48,31 +48,54 @@ impl JobLog {
     ///
     /// A file that begins with anything but our header is somebody's and is refused.
     pub fn open(path: &Path) -> Result<JobLog, StoreError> {
-        let reading = |error| StoreError::writing(path)(error);
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(reading)?;
-        let found = file.metadata().map_err(reading)?;
-        if !found.is_file() || found.len() == 0 {
-            file.write_all(HEADER).map_err(StoreError::writing(path))?;
-        } else {
-            let mut first = vec![0; HEADER.len()];
-            let is_ours = file.read_exact_at(&mut first, 0).is_ok() && first == HEADER;
-            if !is_ours {
-                return Err(StoreError::NotAJobLog { path: path.to_owned() });
-            }
-            let mut last = [0];
-            file.read_exact_at(&mut last, found.len() - 1).map_err(reading)?;
-            if last != *b"\n" {
-                // Whoever wrote there was killed within a line.
-                file.write_all(b"\n").map_err(StoreError::writing(path))?;
-            }
-        }
+        let file = OpenOptions::new().read(true).append(true).create(true).open(path);
+        let mut file = file.map_err(StoreError::writing(path))?;
+        let missing: &[u8] = match look(&file, path)? {
+            Found::Nothing => HEADER,
+            // Whoever wrote there was killed within a line.
+            Found::Torn => b"\n",
+            Found::Whole => b"",
+        };
+        file.write_all(missing).map_err(StoreError::writing(path))?;
         Ok(JobLog { file, path: path.to_owned() })
+    }
+
+    /// Refuses what [`open`](JobLog::open) would refuse, and changes nothing.
+    pub fn check(path: &Path) -> Result<(), StoreError> {
+        // Opening anything but a file may take what is in it, or wait.
+        if !path.is_file() {
+            return Ok(());
+        }
+        let file = File::open(path).map_err(StoreError::reading(path))?;
+        look(&file, path).map(drop)
     }
 
     /// Adds a line.
     pub fn add(&mut self, job: &Job<'_>) -> Result<(), StoreError> {
         self.file.write_all(line(job).as_bytes()).map_err(StoreError::writing(&self.path))
     }
+}
+
+/// How a job log ends that is there.
+enum Found {
+    /// It is empty, or no file that can be looked at.
+    Nothing,
+    Whole,
+    Torn,
+}
+
+fn look(file: &File, path: &Path) -> Result<Found, StoreError> {
+    let meta = file.metadata().map_err(StoreError::reading(path))?;
+    if !meta.is_file() || meta.len() == 0 {
+        return Ok(Found::Nothing);
+    }
+    let mut first = vec![0; HEADER.len()];
+    if file.read_exact_at(&mut first, 0).is_err() || first != HEADER {
+        return Err(StoreError::NotAJobLog { path: path.to_owned() });
+    }
+    let mut last = [0];
+    file.read_exact_at(&mut last, meta.len() - 1).map_err(StoreError::reading(path))?;
+    Ok(if last == *b"\n" { Found::Whole } else { Found::Torn })
 }
 
 fn line(job: &Job<'_>) -> String {
@@ -131,12 +154,15 @@ mod tests {
         drop(JobLog::open(&path).unwrap());
         let torn = [HEADER, b"1\t:\thalf"].concat();
         std::fs::write(&path, &torn).unwrap();
+        JobLog::check(&path).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), torn);
         drop(JobLog::open(&path).unwrap());
         assert_eq!(std::fs::read(&path).unwrap(), [&torn[..], b"\n"].concat());
         std::fs::write(&path, "my thesis\n").unwrap();
-        let error = JobLog::open(&path).unwrap_err();
-        assert_eq!(error.exit_code(), 2);
-        assert!(error.to_string().contains("jobs.tsv"), "{error}");
+        for error in [JobLog::open(&path).map(drop).unwrap_err(), JobLog::check(&path).unwrap_err()] {
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().contains("jobs.tsv"), "{error}");
+        }
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "my thesis\n");
     }
 

@@ -87,9 +87,7 @@ impl Journal {
         if self.scratch.len() + 64 > MAX_LINE_BYTES {
             self.serialize(&shortened(record))?;
         }
-        // Every record is an object that begins with `{"event":`; the time goes in front of that.
-        write!(self.pending, "{{\"ts\":\"{at:.6}\",").map_err(StoreError::writing(&self.path))?;
-        self.pending.extend_from_slice(&self.scratch[1..]);
+        put_time_before(&self.scratch, at, &mut self.pending).map_err(StoreError::writing(&self.path))?;
         self.pending.push(b'\n');
         Ok(())
     }
@@ -116,6 +114,18 @@ impl Journal {
         self.pending.drain(..written);
         result.map_err(StoreError::writing(&self.path))
     }
+}
+
+/// The line of a record, without its end.
+pub fn encode(record: &Record, at: Timestamp, line: &mut Vec<u8>) -> io::Result<()> {
+    put_time_before(&serde_json::to_vec(record)?, at, line)
+}
+
+/// Every record is an object that begins with `{"event":`; the time goes in front of that.
+fn put_time_before(record: &[u8], at: Timestamp, line: &mut Vec<u8>) -> io::Result<()> {
+    write!(line, "{{\"ts\":\"{at:.6}\",")?;
+    line.extend_from_slice(&record[1..]);
+    Ok(())
 }
 
 /// Makes a journal durable from another thread than the one that writes it.

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use wf_core::Record;
 
 use super::StoreError;
+use super::journal;
 use super::lines::{Line, LineReader};
 use super::proven::Proven;
 
@@ -128,13 +129,17 @@ impl JournalReader {
         Ok(reader)
     }
 
-    /// The next record and its line as it stands in the file.
+    /// The next record and its line as it stands in the file, or as it would where a damaged file lacks it.
     pub fn next_raw(&mut self) -> Result<Option<(Entry, Vec<u8>)>, StoreError> {
         loop {
             let Some(line) = self.lines.next_line().map_err(StoreError::reading(&self.path))? else {
                 // Only a damaged journal lacks what it must have.
                 let missing = self.flaws.first_unreadable.and_then(|_| self.proven.next());
-                return Ok(missing.map(|entry| (entry, Vec::new())));
+                let Some(entry) = missing else { return Ok(None) };
+                let mut line = Vec::new();
+                journal::encode(&entry.record, entry.at, &mut line)
+                    .map_err(StoreError::reading(&self.path))?;
+                return Ok(Some((entry, line)));
             };
             self.count += 1;
             let parsed = match &line {
@@ -159,14 +164,17 @@ impl JournalReader {
     /// What was passed over so far.
     pub fn flaws(&self) -> Flaws {
         let mut flaws = Flaws { torn: self.lines.is_torn(), ..self.flaws };
-        // A killed writer leaves a beginning of a line of ours. Anything else without an end came later.
-        if flaws.torn && !self.lines.rest().iter().zip(b"{\"").all(|(found, ours)| found == ours)
-            || self.lines.rest().contains(&0)
-        {
+        if flaws.torn && !is_beginning_of_a_line(self.lines.rest()) {
             flaws.first_unreadable.get_or_insert(self.count + 1);
         }
         flaws
     }
+}
+
+/// Whether a killed writer may have left this without an end. Anything else came later.
+fn is_beginning_of_a_line(rest: &[u8]) -> bool {
+    let ours = b"{\"";
+    rest.iter().zip(ours).all(|(found, ours)| found == ours) && !rest.contains(&0)
 }
 
 impl Iterator for JournalReader {
@@ -256,10 +264,27 @@ mod tests {
         let (entries, flaws) = read(&path);
         let records: Vec<_> = entries.into_iter().map(|entry| entry.record).collect();
         assert_eq!(records, ["a", "c"].map(|why| Record::Stopping { why: why.into() }));
-        assert_eq!(
-            flaws,
-            Flaws { unknown: 2, unreadable: 5, first_unreadable: flaws.first_unreadable, torn: false }
-        );
+        assert_eq!(flaws, Flaws { unknown: 2, unreadable: 5, first_unreadable: Some(4), torn: false });
+    }
+
+    #[test]
+    fn an_end_that_no_writer_of_ours_left_is_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.jsonl");
+        let whole = journal_of(&sample_run("2026-11-21T05-14-49Z-7f3a", 1));
+        let count = memchr::memchr_iter(b'\n', &whole).count() as u64;
+        for (end, is_damage) in [
+            ("", false),
+            ("{", false),
+            ("{\"ts\":\"20", false),
+            ("\0\0", true),
+            ("{\"ts\0\0", true),
+            ("garbage", true),
+        ] {
+            fs::write(&path, [&whole, end.as_bytes()].concat()).unwrap();
+            let (_, flaws) = read(&path);
+            assert_eq!(flaws.first_unreadable, is_damage.then_some(count + 1), "{end:?}");
+        }
     }
 
     #[test]

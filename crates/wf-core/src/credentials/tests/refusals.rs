@@ -3,6 +3,24 @@
 use super::*;
 
 /// One row of "Bounded retries": the refusal, how often the call is repeated, and the cause it ends with.
+/// Asks for item 1 and gives each lease back with this outcome until the call is denied: how often that was, and why.
+fn until_denied(desk: &mut Desk, outcome: &CallOutcome) -> (u32, DenyCause) {
+    let (mut sent, mut out) = (0, desk.ask(1));
+    loop {
+        if let Some((_, cause)) = denials(&out).first() {
+            return (sent, (*cause).clone());
+        }
+        out = match grants(&out)[..] {
+            [(1, lease, _)] => {
+                sent += 1;
+                desk.give_back(1, lease, outcome);
+                desk.ask(1)
+            }
+            _ => desk.sleep(),
+        };
+    }
+}
+
 #[test]
 fn every_refusal_has_its_bound() {
     let overloaded = CallOutcome::Overloaded { retry_after: None };
@@ -21,21 +39,7 @@ fn every_refusal_has_its_bound() {
     ];
     for (outcome, repetitions, cause) in rows {
         let mut desk = Desk::new(exclusive(3));
-        let mut sent = 0;
-        let mut out = desk.ask(1);
-        let denied = loop {
-            if let Some((_, cause)) = denials(&out).first() {
-                break (*cause).clone();
-            }
-            out = match grants(&out)[..] {
-                [(1, lease, _)] => {
-                    sent += 1;
-                    desk.give_back(1, lease, outcome);
-                    desk.ask(1)
-                }
-                _ => desk.sleep(),
-            };
-        };
+        let (sent, denied) = until_denied(&mut desk, outcome);
         assert_eq!((sent, denied), (repetitions + 1, cause), "{outcome:?}");
     }
 }
@@ -208,17 +212,7 @@ fn an_overloaded_provider_is_left_alone_then_probed_once() {
 fn without_a_bound_of_the_user_a_call_goes_on_while_its_patience_lasts() {
     // Others use the quota up each time, so every one of its attempts is refused.
     let mut desk = Desk::with(exclusive(1), Policy { max_retries: None, max_wait: secs(3600), ..policy() });
-    let (mut sent, mut out) = (0, desk.ask(1));
-    while denials(&out).is_empty() {
-        out = match grants(&out)[..] {
-            [(1, lease, _)] => {
-                sent += 1;
-                desk.give_back(1, lease, &limited(Some(20)));
-                desk.ask(1)
-            }
-            _ => desk.sleep(),
-        };
-    }
+    let (sent, _) = until_denied(&mut desk, &limited(Some(20)));
     assert!(sent > 20 && sent < 200, "{sent} times");
     assert!(desk.now.since_start() > secs(3_000) && desk.now.since_start() < secs(3_700), "{:?}", desk.now);
 }
@@ -226,18 +220,6 @@ fn without_a_bound_of_the_user_a_call_goes_on_while_its_patience_lasts() {
 #[test]
 fn a_provider_out_of_reach_is_tried_no_more_often_than_asked_for() {
     let mut desk = Desk::with(exclusive(1), Policy { max_retries: Some(1), ..policy() });
-    let mut out = desk.ask(1);
-    let denied = loop {
-        if let Some((_, cause)) = denials(&out).first() {
-            break (*cause).clone();
-        }
-        out = match grants(&out)[..] {
-            [(1, lease, _)] => {
-                desk.give_back(1, lease, &TRANSIENT);
-                desk.ask(1)
-            }
-            _ => desk.sleep(),
-        };
-    };
+    let (_, denied) = until_denied(&mut desk, &TRANSIENT);
     assert_eq!(denied, DenyCause::Unreachable { attempts: 2, detail: String::new() });
 }
